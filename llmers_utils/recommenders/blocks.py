@@ -1,0 +1,67 @@
+"""The transformer that SASRec and BERT4Rec share."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def attention_mask(real: Tensor, *, causal: bool) -> Tensor:
+    """Say which key each query may see, (B, 1, L, L), from ``real`` (B, L): not padding.
+
+    Every position may see itself: a row of padding alone would have no softmax.
+    """
+    length = real.shape[1]
+    allowed = real[:, None, None, :].expand(-1, 1, length, -1)
+    if causal:
+        allowed = allowed & torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+    return allowed | torch.eye(length, dtype=torch.bool, device=real.device)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and feed-forward, each normalised before and added to its input (pre-norm)."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"heads={heads}: must divide the width {dim}")
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.feed_norm = nn.LayerNorm(dim)
+        self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Map (B, L, d) to (B, L, d); ``mask`` (B, 1, L, L) is true where a query may look."""
+        x = x + self.dropout(self.attend(self.attention_norm(x), mask))
+        return x + self.dropout(self.feed(self.feed_norm(x)))
+
+    def attend(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Multi-head attention, (B, L, d) -> (B, L, d)."""
+        batch, length, dim = x.shape
+        heads = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, heads, L, d / heads)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
+
+
+class TransformerEncoder(nn.Module):
+    """Vectors + positions -> blocks -> normalised states; positions count from the end."""
+
+    def __init__(self, dim: int, max_length: int, layers: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.randn(max_length, dim) * 0.05)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, real: Tensor, *, causal: bool) -> Tensor:
+        """Map (B, L, d) to (B, L, d); ``real`` (B, L) is false at padding."""
+        x = self.dropout(x + self.positions[-x.shape[1] :])
+        mask = attention_mask(real, causal=causal)  # (B, 1, L, L)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm(x)
