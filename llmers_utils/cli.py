@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 # Subpackages are imported by the command that needs them, so that `llmers --help` is instant.
 
@@ -64,14 +63,10 @@ def board(options: argparse.Namespace) -> int:
     """Print the leaderboard; save records; rewrite the README's table."""
     from llmers_utils.tutorial import board as boards
     from llmers_utils.tutorial import records
-    from llmers_utils.tutorial.batch import run_folder
 
-    folder = records.RECORDS
-    if options.folder:
-        folder = Path(options.folder)
-        folder = folder if folder.is_dir() else run_folder(options.folder)
-    elif options.save:
+    if options.save and options.run == boards.COMMITTED:
         raise ValueError("--save: name the run whose records are to be saved")
+    folder = boards.records_folder(options.run)
     found = records.load_records(folder)
     print(boards.board_text(boards.board(found)) if found else f"no records in {folder}")
     if options.save:
@@ -79,6 +74,7 @@ def board(options: argparse.Namespace) -> int:
             print(f"saved {path}")
     if options.readme:
         changed = boards.update_readme(records.load_records())
+        boards.draw_map()
         print("README.md " + ("rewritten" if changed else "is up to date"))
     return 0
 
@@ -153,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     one.set_defaults(command=run)
 
     one = commands.add_parser("board", help="the leaderboard of data/records, or of a run")
-    one.add_argument("folder", nargs="?", metavar="run", help="name or folder of a run")
+    one.add_argument("run", nargs="?", default="committed", help="name or folder of a run")
     one.add_argument("--save", action="store_true", help="copy the run's records to data/records")
     one.add_argument(
         "--readme", action="store_true", help="rewrite the README's table of notebooks"

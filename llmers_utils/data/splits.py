@@ -38,6 +38,11 @@ class Split:
     hash: str
     cold_items: np.ndarray | None = field(default=None, repr=False)
 
+    @property
+    def prompt_is_apart(self) -> bool:
+        """Whether the prompt rows are no training rows, but lie before all samples."""
+        return self.prompt is not self.train
+
     def training_view(self, user: int) -> pl.DataFrame:
         """What a prompt may know of one user: their ``prompt`` rows, oldest first.
 
@@ -89,7 +94,11 @@ def global_time(dataset: Dataset, shares: Shares = (0.8, 0.1, 0.1)) -> Split:
         ValueError: shares that are not three non-negative numbers with the sum 1, or a data set
             without times.
     """
-    _check_times(dataset, "global_time")
+    if dataset.order_only:
+        raise ValueError(
+            f"global_time needs times, and this copy of {dataset.name!r} has only the order within "
+            "each user; allowed are leave_last_out, prefix and cold_items, or a copy with times"
+        )
     samples = np.ones(dataset.interactions.height, dtype=bool)
     return _split("global_time", dataset, _cut_by_time(dataset, samples, shares))
 
@@ -98,19 +107,25 @@ def prefix(dataset: Dataset, max_prefix: int = 20, shares: Shares = (0.8, 0.1, 0
     """Each user's first interactions are for the prompt only; the rest are samples in time order.
 
     A user with L interactions gives the first min(L // 2, ``max_prefix``) to the prompt. All
-    other interactions, of all users together, are cut by time as in ``global_time``.
+    other interactions, of all users together, are cut by time as in ``global_time``. Without
+    times, each user's own samples are cut at the same shares, and the protocol is named
+    ``prefix_by_order``.
 
     Raises:
-        ValueError: a negative ``max_prefix``, and as ``global_time``.
+        ValueError: a negative ``max_prefix``, or shares as in ``global_time``.
     """
-    _check_times(dataset, "prefix")
     if max_prefix < 0:
         raise ValueError(f"max_prefix={max_prefix!r}: allowed are 0, 1, 2, ...")
     place = pl.int_range(pl.len()).over("user")
     allowance = (pl.len().over("user") // 2).clip(upper_bound=max_prefix)
     in_prefix = _evaluate(dataset, place < allowance).astype(bool)
-    parts = _cut_by_time(dataset, ~in_prefix, shares)
-    return _split("prefix", dataset, parts, prompt=dataset.interactions.filter(in_prefix))
+    times = None
+    if dataset.order_only:  # how far each user's samples have come stands for the time
+        progress = (place - allowance + 1) / (pl.len().over("user") - allowance)
+        times = _evaluate(dataset, progress)
+    parts = _cut_by_time(dataset, ~in_prefix, shares, times)
+    name = "prefix_by_order" if dataset.order_only else "prefix"
+    return _split(name, dataset, parts, prompt=dataset.interactions.filter(in_prefix))
 
 
 def cold_items(dataset: Dataset, share: float = 0.1, seed: int = 0) -> Split:
@@ -145,12 +160,15 @@ def _evaluate(dataset: Dataset, expression: pl.Expr) -> np.ndarray:
     return dataset.interactions.select(expression).to_series().to_numpy()
 
 
-def _cut_by_time(dataset: Dataset, samples: np.ndarray, shares: Shares) -> np.ndarray:
-    """Part of each interaction, NO_PART where ``samples`` is false."""
+def _cut_by_time(
+    dataset: Dataset, samples: np.ndarray, shares: Shares, times: np.ndarray | None = None
+) -> np.ndarray:
+    """Part of each interaction, NO_PART where ``samples`` is false; ``times`` replace the own."""
     if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
         raise ValueError(f"shares={shares!r}: allowed are three numbers >= 0 with the sum 1")
     rows = np.flatnonzero(samples)
-    times = dataset.interactions["timestamp"].to_numpy()
+    if times is None:
+        times = dataset.interactions["timestamp"].to_numpy()
     # The frame is sorted by user, so a stable sort breaks ties as promised.
     rows = rows[np.argsort(times[rows], kind="stable")]
     ends = np.rint(np.cumsum(shares) * len(rows)).astype(int)
@@ -159,14 +177,6 @@ def _cut_by_time(dataset: Dataset, samples: np.ndarray, shares: Shares) -> np.nd
     parts[rows[ends[0] : ends[1]]] = VALID
     parts[rows[ends[1] :]] = TEST
     return parts
-
-
-def _check_times(dataset: Dataset, protocol: str) -> None:
-    if dataset.order_only:
-        raise ValueError(
-            f"{protocol} needs times, and this copy of {dataset.name!r} has only the order within "
-            "each user; allowed are leave_last_out and cold_items, or a copy with timestamps"
-        )
 
 
 def _split(

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmers_utils.language.answer_model import AnswerModel
+from llmers_utils.language.quiet import no_loading_bars
 from llmers_utils.language.tiny_lm import TINY
 
 
@@ -28,6 +29,7 @@ class CausalLM(AnswerModel):
             raise FileNotFoundError(
                 f"{TINY}: missing; python -m llmers_utils.language.train_tiny_lm makes it"
             )
+        no_loading_bars()
         self.name = name
         self.tokenizer = AutoTokenizer.from_pretrained(source)
         self.model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)

@@ -11,6 +11,7 @@ import numpy as np
 
 from llmers_utils.data import fetch
 from llmers_utils.language.embedding_cache import EmbeddingCache, folder_fingerprint, text_key
+from llmers_utils.language.quiet import no_loading_bars
 from llmers_utils.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class TextEncoder:
         """The network; loaded at the first text that is not in the cache."""
         from sentence_transformers import SentenceTransformer
 
+        no_loading_bars()
         return SentenceTransformer(self.source, device=self.device)
 
     @cached_property

@@ -87,5 +87,6 @@ def _read(path: Path) -> dict[str, str]:
 
 def _paragraph(value: Any) -> str:
     if isinstance(value, dict):
-        return " ".join(f"{name}: {_paragraph(v)}." for name, v in value.items() if v)
+        facts = {name: _paragraph(fact).rstrip(".") for name, fact in value.items() if fact}
+        return " ".join(f"{name}: {fact}." for name, fact in facts.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value).strip()

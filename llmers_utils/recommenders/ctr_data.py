@@ -82,10 +82,10 @@ def build_ctr_data(
     """Make samples of a split; ``positive`` maps ratings (M,) to booleans.
 
     The history of a training sample comes from the prefix (if any) and the training part only,
-    that of a valid or test sample also from the parts before, and always from strictly before the
-    sample in the user's own order: nothing later can change it.
+    that of a valid or test sample also from the parts before, and always from strictly earlier
+    times than the sample's: nothing later, and nothing simultaneous, can change it.
     """
-    prefix = ["prompt"] if split.protocol == "prefix" else []
+    prefix = ["prompt"] if split.prompt_is_apart else []
     earlier = {"train": [], "valid": ["train"], "test": ["train", "valid"]}
     parts = {
         part: _samples(split, [*prefix, *known, part], max_history, positive)
@@ -109,8 +109,12 @@ def _samples(
     )
     rows = rows.sort("user", "timestamp", maintain_order=True)
     user, item, rating = (rows[column].to_numpy() for column in ("user", "item", "rating"))
+    time = rows["timestamp"].to_numpy()
     at = np.flatnonzero(rows["sample"].to_numpy())
     starts = np.searchsorted(user, user[at])
+    new_moment = np.append(True, (np.diff(user) != 0) | (np.diff(time) != 0))
+    # Ratings of one moment come from one page: none of them is known before the others.
+    ends = np.flatnonzero(new_moment)[np.cumsum(new_moment) - 1][at]
     low, high = split.dataset.rating_range
     scaled = (2 * (rating - low) / (high - low) - 1).astype(np.float32)
     samples = {
@@ -118,9 +122,9 @@ def _samples(
         "item": item[at].astype(np.int64),
         "label": positive(rating[at]).astype(np.float32),
         "history": left_padded(
-            item.astype(np.int64), starts, at, max_history, split.dataset.n_items
+            item.astype(np.int64), starts, ends, max_history, split.dataset.n_items
         ),
-        "history_rating": left_padded(scaled, starts, at, max_history, np.float32(0)),
+        "history_rating": left_padded(scaled, starts, ends, max_history, np.float32(0)),
     }
     return {name: torch.from_numpy(values) for name, values in samples.items()}
 

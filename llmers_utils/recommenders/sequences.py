@@ -51,7 +51,7 @@ class Histories:
         if part not in EARLIER:
             raise ValueError(f"part={part!r}: must be one of {sorted(EARLIER)}")
         # Only the prefix protocol has a prompt beside its training part.
-        prompt = ("prompt",) if split.protocol == "prefix" else ()
+        prompt = ("prompt",) if split.prompt_is_apart else ()
         return cls.of(split, *prompt, *EARLIER[part])
 
     @property

@@ -14,7 +14,7 @@ _HOMES = {
     "arms": ("train_ctr", "train_ranker"),
     "records": ("Record", "load_records", "make_record", "read_record", "record"),
     "exercises": ("check_exercise",),
-    "plots": ("plot_arms", "plot_curve", "plot_histogram", "plot_slices"),
+    "plots": ("plot_arms", "plot_board", "plot_curve", "plot_histogram", "plot_slices"),
     "diagrams": ("draw_flow", "draw_taxonomy"),
     "notebooks": ("clean_notebook",),
     "structure": ("check_notebook", "check_notebooks"),

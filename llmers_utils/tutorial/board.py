@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from llmers_utils.paths import NOTEBOOKS, ROOT
+from llmers_utils.tutorial.batch import run_folder
 from llmers_utils.tutorial.notebooks import (
     FILE_NAME,
     SECTION_NAME,
@@ -17,8 +18,9 @@ from llmers_utils.tutorial.notebooks import (
     read_notebook,
     write_atomically,
 )
-from llmers_utils.tutorial.records import Record
+from llmers_utils.tutorial.records import RECORDS, Record
 
+COMMITTED = "committed"
 TAIL = "tail items"
 SCHEMA = {
     "notebook": pl.String,
@@ -46,6 +48,19 @@ HEADER = (
     "| | notebook | idea | paper | minutes | lift | knowledge gain | semantic gain |\n"
     "|---|---|---|---|---:|---:|---:|---:|"
 )
+
+
+def records_folder(run: str = COMMITTED) -> Path:
+    """Where records lie: ``data/records`` for "committed", else a run's folder or name.
+
+    ValueError where there is no such folder.
+    """
+    if run == COMMITTED:
+        return RECORDS
+    folder = Path(run) if Path(run).is_dir() else run_folder(run)
+    if not folder.is_dir():
+        raise ValueError(f"run {run!r}: must be {COMMITTED!r}, a folder, or the name of a run")
+    return folder
 
 
 def board(records: Sequence[Record]) -> pl.DataFrame:
@@ -165,3 +180,13 @@ def update_readme(
     if changed != text:
         write_atomically(path, changed)
     return changed != text
+
+
+def draw_map(path: Path = NOTEBOOKS / "img" / "map.png") -> None:
+    """Draw the README's picture: the taxonomy of methods."""
+    from llmers_utils.tutorial.diagrams import draw_taxonomy
+    from llmers_utils.tutorial.plots import use_style
+
+    use_style()
+    path.parent.mkdir(exist_ok=True)
+    draw_taxonomy().savefig(path, dpi=150)

@@ -10,6 +10,7 @@ import numpy as np
 from llmers_utils.tutorial.comparison import Comparison
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#333333", "#767676", "#E3E3E3"
@@ -143,6 +144,28 @@ def plot_slices(comparison: Comparison, metric: str | None = None) -> Figure:
     axis.set_yticks(range(len(base)), list(base))
     axis.set(title=f"gain in {metric} over {comparison.reference}")
     _horizontal(axis, len(base))
+    axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1)
+    return figure
+
+
+GAINS = {"lift": "llm", "knowledge_gain": "metadata", "semantic_gain": "shuffled"}
+
+
+def plot_board(board: pl.DataFrame) -> Figure:
+    """The leaderboard: for each record its lift and what each control leaves of it, in per cent."""
+    import matplotlib.pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(6.8, 1.1 + 0.45 * len(board)))
+    rows = np.arange(len(board))
+    for offset, (gain, role) in zip((-0.18, 0.0, 0.18), GAINS.items(), strict=True):
+        values = board[gain].cast(float).fill_null(float("nan")).to_numpy()
+        axis.hlines(rows + offset, 0, values, color=COLOURS[role], lw=2)
+        axis.plot(values, rows + offset, "o", color=COLOURS[role], label=gain.replace("_", " "))
+    axis.axvline(0, color=COLOURS["backbone"], lw=1.2)
+    names = [f"{r['method']}, {r['dataset']}\n({r['metric']})" for r in board.to_dicts()]
+    axis.set_yticks(rows, names)
+    axis.set(title="in per cent of the backbone's value")
+    _horizontal(axis, len(board))
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1)
     return figure
 

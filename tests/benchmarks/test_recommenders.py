@@ -37,7 +37,7 @@ pytestmark = pytest.mark.benchmark
 
 SEEDS = (0, 1, 2)
 SEQUENTIAL = TrainingPlan(10, 64, 1e-2, 1e-2, "onecycle")
-PAIRWISE = TrainingPlan(60, 2048, 1e-2, 1.0, "onecycle")
+PAIRWISE = TrainingPlan(30, 2048, 2e-2, 0.1, "onecycle")
 CTR = TrainingPlan(10, 1024, 3e-3, 0.1, patience=2)
 
 
@@ -59,7 +59,7 @@ RANKERS: dict[str, tuple[TrainingPlan | None, Callable]] = {
     "SASRec": (SEQUENTIAL, lambda split: SASRec(tables(split.dataset.n_items))),
     "GRU4Rec": (SEQUENTIAL, lambda split: GRU4Rec(tables(split.dataset.n_items))),
     "BERT4Rec": (
-        TrainingPlan(40, 64, 1e-2, 1e-2, "onecycle"),
+        TrainingPlan(20, 64, 1e-2, 1e-2, "onecycle"),
         lambda split: BERT4Rec(tables(split.dataset.n_items)),
     ),
 }
@@ -125,7 +125,9 @@ def random_split(n_users: int, n_items: int, length: int) -> SimpleNamespace:
         "test": rows.filter(timestamp=length - 1),
     }
     dataset = SimpleNamespace(n_users=n_users, n_items=n_items)
-    return SimpleNamespace(protocol="leave_last_out", dataset=dataset, **parts)
+    return SimpleNamespace(
+        protocol="leave_last_out", prompt_is_apart=False, dataset=dataset, **parts
+    )
 
 
 @pytest.mark.parametrize(

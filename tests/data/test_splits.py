@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -212,3 +213,20 @@ def test_training_view_gives_the_histories_of_the_recorded_answers(
         rows = split.training_view(user).tail(shown).select("item", "rating").rows()
         histories.append("; ".join(f"{titles[item]} {rating:g}" for item, rating in rows))
     assert hashlib.sha256("\n".join(histories).encode()).hexdigest() == digest
+
+
+def test_prefix_without_times_cuts_each_user(toy: Dataset) -> None:
+    ordered = dataclasses.replace(toy, order_only=True)
+    split = prefix(ordered, max_prefix=5)
+    assert split.protocol == "prefix_by_order"
+    assert split.prompt_is_apart
+    assert split.prompt.equals(prefix(toy, max_prefix=5).prompt)
+    place = {pair: number for number, pair in enumerate(pairs(toy.interactions))}
+    for user in range(toy.n_users):
+        parts = [split.train, split.valid, split.test]
+        mine = [[place[p] for p in pairs(part) if p[0] == user] for part in parts]
+        assert sum(mine, []) == sorted(sum(mine, []))  # train, then valid, then test
+    shares = [part.height for part in (split.train, split.valid, split.test)]
+    assert np.allclose(np.array(shares) / sum(shares), [0.8, 0.1, 0.1], atol=0.02)
+    with pytest.raises(ValueError, match="global_time needs times"):
+        global_time(ordered)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from safetensors.numpy import load_file
@@ -39,7 +40,7 @@ def test_training_writes_a_model_that_loads_and_is_repeatable(tmp_path):
 
 
 def test_sentences_with_ratings_are_left_out():
-    text = "Loves space. Alien gets a 5. Three fives say so. It is [rating]. Born in 1995."
+    text = "Loves space. Alien gets a 5. Three fives say so. Born in 1995."
     assert without_ratings(text) == "Loves space. Born in 1995."
 
 
@@ -48,7 +49,7 @@ def test_conversations_of_the_recordings(ml_100k):
     assert len(talks) == 1682 + 943
     assert talks[0][0]["content"].startswith("Describe the film Toy Story (1995). Genres: Anim")
     assert all([turn["role"] for turn in talk] == ["user", "assistant"] for talk in talks)
-    assert not any("[rating]" in talk[1]["content"] for talk in talks)
+    assert not any(re.search(r"\b[1-5]s\b", talk[1]["content"]) for talk in talks)
 
 
 def test_defaults_match_the_shipped_model():

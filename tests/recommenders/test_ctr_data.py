@@ -40,6 +40,22 @@ def test_history_is_what_came_strictly_before(ctr_split: Split) -> None:
             assert samples["label"][row].item() == (own["rating"][place] >= 4)
 
 
+def test_simultaneous_ratings_are_not_in_each_other_s_history(ctr_split: Split) -> None:
+    def together(part: pl.DataFrame) -> pl.DataFrame:
+        return part.with_columns(timestamp=pl.col("timestamp") // 4000)
+
+    parts = {name: together(getattr(ctr_split, name)) for name in ("prompt", "train")}
+    samples = build_ctr_data(dataclasses.replace(ctr_split, **parts)).train
+    known = pl.concat(list(parts.values()))
+    for row in range(0, len(samples["label"]), 13):
+        user, item = samples["user"][row].item(), samples["item"][row].item()
+        own = known.filter(user=user).sort("timestamp", maintain_order=True)
+        moment = own.filter(item=item)["timestamp"][0]
+        before = own.filter(pl.col("timestamp") < moment)["item"].to_list()
+        history = samples["history"][row]
+        assert history[history != 30].tolist() == before
+
+
 @pytest.mark.parametrize("protocol", sorted(SPLITS))
 def test_future_changes_no_training_sample(
     split: Split, protocol: str, poisoned: Callable[[Split], Split]

@@ -18,6 +18,7 @@ GOOD = {
     "llm": "recorded",
     "control": "real",
     "device": "cpu",
+    "run": "committed",
 }
 CHOICES = {"backbone": ["SASRec", "GRU4Rec"]}
 
