@@ -9,7 +9,8 @@ export TOKENIZERS_PARALLELISM := false
 
 tutorial: setup  ## fetch the data and the encoder, run every notebook, print the leaderboard
 	$(BIN)/llmers fetch ml-100k all-MiniLM-L6-v2
-	$(BIN)/llmers run --jobs $(JOBS)
+	$(BIN)/llmers run --run tutorial --jobs $(JOBS)
+	$(BIN)/llmers board tutorial
 
 test: lint unit notebooks  ## everything CI checks
 
@@ -28,7 +29,7 @@ lint: setup
 
 unit: setup
 	$(BIN)/llmers fetch ml-100k all-MiniLM-L6-v2
-	$(BIN)/pytest -q -n $(JOBS) --dist loadscope -m "not benchmark" tests
+	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --ignore tests/notebooks tests
 
 # Every stored output is compared with a fresh run; tests/conftest.py holds the tolerance.
 notebooks: setup

@@ -41,7 +41,7 @@ class Split:
     @property
     def prompt_is_apart(self) -> bool:
         """Whether the prompt rows are no training rows, but lie before all samples."""
-        return self.prompt is not self.train
+        return self.protocol.startswith("prefix")
 
     def training_view(self, user: int) -> pl.DataFrame:
         """What a prompt may know of one user: their ``prompt`` rows, oldest first.

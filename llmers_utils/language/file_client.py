@@ -65,7 +65,7 @@ class FileClient:
 
 
 def parse_files(spec: str) -> dict[str, Path]:
-    """``TASK=PATH[,TASK=PATH]`` as a dict. Raises ValueError in another form or without the file."""
+    """``TASK=PATH[,TASK=PATH]`` as a dict. ValueError in another form or without the file."""
     files = {}
     for part in spec.split(","):
         task, equals, path = part.partition("=")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-
 from filelock import FileLock
 
 from llmers_utils.language.prompts import load_template
@@ -228,11 +227,11 @@ def _read_rows(path: Path, torn_allowed: bool) -> Iterator[Response]:
 
 
 def _drop_torn_line(file: BinaryIO) -> None:
-    """Cut a last line that has no end, which only a kill can leave."""
-    size = file.seek(0, os.SEEK_END)
-    if size == 0:
+    """Cut off a last line that a kill left without its end."""
+    end = file.seek(0, os.SEEK_END)
+    if end == 0:
         return
-    file.seek(size - 1)
+    file.seek(end - 1)
     if file.read(1) != b"\n":
         file.seek(0)
         file.truncate(file.read().rfind(b"\n") + 1)

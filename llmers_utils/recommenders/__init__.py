@@ -16,6 +16,7 @@ from llmers_utils.recommenders.evaluation import (
     predict,
     ranking_validator,
 )
+from llmers_utils.recommenders.losses import catalogue_loss
 from llmers_utils.recommenders.memory import EASE, ItemKNN, Popularity
 from llmers_utils.recommenders.scoring import Scorer, inference
 from llmers_utils.recommenders.sequences import Histories, SequenceBatches
@@ -26,6 +27,7 @@ from llmers_utils.recommenders.significance import (
     mean_sd,
     paired_difference,
 )
+from llmers_utils.recommenders.slices import training_counts
 from llmers_utils.recommenders.tables import IdTable, ItemTable, SumTable, TextTable
 from llmers_utils.recommenders.training import BatchSource, History, TrainingPlan, fit
 
@@ -61,6 +63,7 @@ __all__ = [
     "TextTable",
     "TrainingPlan",
     "build_ctr_data",
+    "catalogue_loss",
     "ctr_validator",
     "evaluate_ctr",
     "evaluate_ranking",
@@ -71,4 +74,5 @@ __all__ = [
     "paired_difference",
     "predict",
     "ranking_validator",
+    "training_counts",
 ]

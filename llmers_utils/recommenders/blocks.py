@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from llmers_utils.recommenders.dropout import Dropout
+
 
 def attention_mask(real: Tensor, *, causal: bool) -> Tensor:
     """Say which key each query may see, (B, 1, L, L), from ``real`` (B, L): not padding.
@@ -32,7 +34,7 @@ class TransformerBlock(nn.Module):
         self.out = nn.Linear(dim, dim)
         self.feed_norm = nn.LayerNorm(dim)
         self.feed = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Map (B, L, d) to (B, L, d); ``mask`` (B, 1, L, L) is true where a query may look."""
@@ -54,7 +56,7 @@ class TransformerEncoder(nn.Module):
     def __init__(self, dim: int, max_length: int, layers: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.randn(max_length, dim) * 0.05)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from llmers_utils.recommenders.ctr_data import CTRSpec
 from llmers_utils.recommenders.ctr_fields import FieldEmbedding
+from llmers_utils.recommenders.dropout import Dropout
 from llmers_utils.recommenders.training import Batch
 
 
@@ -19,7 +20,7 @@ def mlp(inputs: int, hidden: tuple[int, ...], dropout: float, outputs: int = 1) 
     """Hidden layers with ReLU and dropout, then a linear one."""
     layers: list[nn.Module] = []
     for width in hidden:
-        layers += [nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(inputs, width), nn.ReLU(), Dropout(dropout)]
         inputs = width
     return nn.Sequential(*layers, nn.Linear(inputs, outputs))
 

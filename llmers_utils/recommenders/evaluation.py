@@ -58,7 +58,7 @@ def evaluate_ranking(
     seed: int = 0,
     slices: bool = True,
 ) -> Evaluation:
-    """Rank each target of ``part``: HR@k, NDCG@k and MRR@k, averaged per user, then over users.
+    """Rank the targets of ``part``: HR, Recall, NDCG and MRR at each k, averaged over users.
 
     Args:
         scorer: users (B,) -> scores (B, n_items).
@@ -83,20 +83,17 @@ def evaluate_ranking(
         [_ranks(scorer, seen, users[s], items[s], pool) for s in _chunks(users, seen.pad)]
         or [np.zeros(0)]
     )
-    values = metrics.ranking_metrics(ranks, ks)
-    evaluated, per_user = _by_user(users, values)
+    everyone = np.ones(len(users), dtype=bool)
+    per_user = _per_user(ranks, users, everyone, ks)
     masks = slice_masks(split, users, items) if slices else {}
     masks = {name: mask for name, mask in masks.items() if mask.any()}
     return Evaluation(
         protocol=protocol,
-        users=evaluated,
+        users=np.unique(users),
         metrics=_means(per_user),
         per_user=per_user,
         n=len(users),
-        slices={
-            name: _means(_by_user(users[mask], {m: v[mask] for m, v in values.items()})[1])
-            for name, mask in masks.items()
-        },
+        slices={name: _means(_per_user(ranks, users, mask, ks)) for name, mask in masks.items()},
         slice_sizes={name: int(mask.sum()) for name, mask in masks.items()},
     )
 
@@ -214,12 +211,12 @@ class _Negatives:
         return np.argpartition(keys, self.size - 1, axis=1)[:, : self.size]
 
 
-def _by_user(
-    users: np.ndarray, values: dict[str, np.ndarray]
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Average values (M,) within users: the users (U,) ascending, and (U,) per metric."""
-    unique, row, counts = np.unique(users, return_inverse=True, return_counts=True)
-    return unique, {m: np.bincount(row, weights=v) / counts for m, v in values.items()}
+def _per_user(
+    ranks: np.ndarray, users: np.ndarray, chosen: np.ndarray, ks: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Metrics of the chosen targets, for each user who has one in ascending order."""
+    _, groups = np.unique(users[chosen], return_inverse=True)
+    return metrics.ranking_metrics(ranks[chosen], groups, ks)
 
 
 def _means(per_user: dict[str, np.ndarray]) -> dict[str, float]:

@@ -5,17 +5,29 @@ from __future__ import annotations
 import numpy as np
 
 
-def ranking_metrics(ranks: np.ndarray, ks: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """HR, NDCG and MRR at each k of single targets with 1-based ``ranks`` (M,).
+def ranking_metrics(
+    ranks: np.ndarray, groups: np.ndarray, ks: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """HR, Recall, NDCG and MRR at each k of every group 0..G-1, (G,) each.
 
-    With one relevant item the ideal DCG is 1, so NDCG@k = 1 / log2(rank + 1) for rank <= k.
+    ``ranks`` (M,) are the 1-based ranks of the targets, ``groups`` (M,) whose they are; every
+    group has at least one. With T targets, H of them among the first k:
+    HR = [H > 0], Recall = H / T, MRR = 1 / (best rank) if it is at most k,
+    NDCG = sum over the H of 1 / log2(rank + 1), over the sum for ranks 1 to min(T, k).
     """
-    gains = {
-        "HR": np.ones(len(ranks)),
-        "NDCG": 1 / np.log2(ranks + 1),
-        "MRR": 1 / ranks,
-    }
-    return {f"{name}@{k}": np.where(ranks <= k, g, 0.0) for k in ks for name, g in gains.items()}
+    targets = np.bincount(groups)
+    best = np.full(len(targets), np.inf)
+    np.minimum.at(best, groups, ranks)
+    ideal = np.cumsum(1 / np.log2(np.arange(max(ks)) + 2))  # DCG of targets at ranks 1, 2, ...
+    values = {}
+    for k in ks:
+        hits = np.bincount(groups, weights=ranks <= k)
+        gains = np.where(ranks <= k, 1 / np.log2(ranks + 1), 0.0)
+        values[f"HR@{k}"] = (hits > 0).astype(float)
+        values[f"Recall@{k}"] = hits / targets
+        values[f"NDCG@{k}"] = np.bincount(groups, weights=gains) / ideal[np.minimum(targets, k) - 1]
+        values[f"MRR@{k}"] = np.where(best <= k, 1 / best, 0.0)
+    return values
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

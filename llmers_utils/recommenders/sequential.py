@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llmers_utils.recommenders.blocks import TransformerEncoder
+from llmers_utils.recommenders.dropout import Dropout
+from llmers_utils.recommenders.losses import catalogue_loss
 from llmers_utils.recommenders.scoring import Scorer, dot_scorer
 from llmers_utils.recommenders.sequences import Histories, SequenceBatches
 from llmers_utils.recommenders.tables import ItemTable
@@ -75,7 +77,7 @@ class SequentialRecommender(nn.Module):
         items = self.item_vectors()  # (N, d)
         states = self._states(items, batch["sequences"], batch["users"])  # (B, L, d)
         real = batch["targets"] != self.pad
-        return F.cross_entropy(states[real] @ items.T, batch["targets"][real])
+        return catalogue_loss(states[real], items, batch["targets"][real])
 
     def batches(self, split: Split) -> SequenceBatches:
         """Return windows over the training part."""
@@ -127,7 +129,7 @@ class GRU4Rec(SequentialRecommender):
         self, table: ItemTable, max_length: int = 50, layers: int = 1, dropout: float = 0.3
     ) -> None:
         super().__init__(table, max_length)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         between = dropout if layers > 1 else 0.0
         self.gru = nn.GRU(table.dim, table.dim, layers, batch_first=True, dropout=between)
         self.out = nn.Linear(table.dim, table.dim)
@@ -190,4 +192,4 @@ class BERT4Rec(SequentialRecommender):
         hidden &= sequences != self.pad
         items = self.item_vectors()  # (N, d)
         states = self._states(items, sequences.masked_fill(hidden, self.mask), batch["users"])
-        return F.cross_entropy(states[hidden] @ items.T, sequences[hidden])
+        return catalogue_loss(states[hidden], items, sequences[hidden])

@@ -50,7 +50,10 @@ def test_log_loss_of_certainty_is_finite() -> None:
 
 
 def test_ranking_metrics_by_hand() -> None:
-    values = metrics.ranking_metrics(np.array([1, 3, 6]), (5,))
-    assert values["HR@5"].tolist() == [1, 1, 0]
-    assert values["NDCG@5"].tolist() == [1, 0.5, 0]
-    assert values["MRR@5"] == pytest.approx([1, 1 / 3, 0])
+    ranks, groups = np.array([1, 3, 6, 2, 9]), np.array([0, 1, 2, 3, 3])
+    values = metrics.ranking_metrics(ranks, groups, (5,))
+    assert values["HR@5"].tolist() == [1, 1, 0, 1]
+    assert values["Recall@5"].tolist() == [1, 1, 0, 0.5]
+    both = (1 / np.log2(3)) / (1 + 1 / np.log2(3))  # one of two targets, at rank 2
+    assert values["NDCG@5"] == pytest.approx([1, 0.5, 0, both])
+    assert values["MRR@5"] == pytest.approx([1, 1 / 3, 0, 1 / 2])

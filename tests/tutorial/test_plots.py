@@ -8,7 +8,6 @@ import pytest
 
 mpl.use("Agg")
 
-from matplotlib.text import Text
 
 from llmers_utils.tutorial.diagrams import TAXONOMY, draw_flow, draw_taxonomy
 from llmers_utils.tutorial.plots import (
