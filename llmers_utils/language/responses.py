@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import BinaryIO
+
 from filelock import FileLock
 
 from llmers_utils.language.prompts import load_template

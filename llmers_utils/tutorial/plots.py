@@ -24,6 +24,7 @@ COLOURS = {
 }
 WIDTHS = {"backbone": 2.0, "metadata": 2.0, "llm": 2.6, "shuffled": 2.0, "ablation": 1.0}
 SIZES = {"backbone": 7, "metadata": 7, "llm": 8.5, "shuffled": 7, "ablation": 4}
+MARKERS = ("o", "s", "^", "D", "v", "P")  # ablations share a colour and differ in shape
 STYLE = {
     "figure.dpi": 100,
     "savefig.dpi": 100,
@@ -135,11 +136,14 @@ def plot_slices(comparison: Comparison, metric: str | None = None) -> Figure:
     shown = [(n, role) for n, role in _rows(comparison) if n != comparison.reference]
     figure, axis = plt.subplots(figsize=(6.4, 0.9 + 0.55 * len(base)))
     offsets = np.linspace(-0.24, 0.24, len(shown)) if len(shown) > 1 else [0.0]
+    shapes = iter(MARKERS * len(shown))
     for offset, (name, role) in zip(offsets, shown, strict=True):
+        marker = next(shapes) if role == "ablation" else "o"
         gains = [comparison.sign(metric) * (values[name][part] - base[part]) for part in base]
         rows = np.arange(len(base)) + offset
         axis.hlines(rows, 0, gains, color=COLOURS[role], lw=WIDTHS[role])
-        axis.plot(gains, rows, "o", ms=SIZES[role] - 1.5, color=COLOURS[role], label=name)
+        size = SIZES[role] - 1.5 + (role == "ablation")
+        axis.plot(gains, rows, marker, ls="", ms=size, color=COLOURS[role], label=name)
     axis.axvline(0, color=COLOURS["backbone"], lw=1.2)
     axis.set_yticks(range(len(base)), list(base))
     axis.set(title=f"gain in {metric} over {comparison.reference}")
