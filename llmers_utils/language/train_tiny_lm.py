@@ -212,7 +212,7 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     result.add_argument("--dataset", default="ml-100k")
     result.add_argument("--output", type=Path, default=TINY)
-    result.add_argument("--epochs", type=float, default=4.0)
+    result.add_argument("--epochs", type=float, default=10.0)
     result.add_argument("--hidden", type=int, default=256)
     result.add_argument("--layers", type=int, default=4)
     result.add_argument("--length", type=int, default=192)

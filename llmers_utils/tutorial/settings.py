@@ -236,7 +236,7 @@ SHARED: dict[str, Rule] = {
     "llm": _llm,
     "control": _control,
     "device": _device,
-    "run": _name,
+    "results": _name,
 }
 
 

@@ -18,7 +18,7 @@ GOOD = {
     "llm": "recorded",
     "control": "real",
     "device": "cpu",
-    "run": "committed",
+    "results": "committed",
 }
 CHOICES = {"backbone": ["SASRec", "GRU4Rec"]}
 
