@@ -8,6 +8,7 @@ from llmers_utils.recommenders.collaborative import (
 )
 from llmers_utils.recommenders.ctr import DIN, AutoInt, CTRModel, DCNv2, DeepFM
 from llmers_utils.recommenders.ctr_data import CTRData, CTRSpec, build_ctr_data
+from llmers_utils.recommenders.dropout import Dropout
 from llmers_utils.recommenders.evaluation import (
     Evaluation,
     ctr_validator,
@@ -45,6 +46,7 @@ __all__ = [
     "DCNv2",
     "DeepFM",
     "Difference",
+    "Dropout",
     "Evaluation",
     "GRU4Rec",
     "Histories",
