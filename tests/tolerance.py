@@ -16,9 +16,6 @@ METRIC_TOLERANCE = 0.02
 NOT_COMPARED = frozenset({"seconds"})  # keys of a record that measure the machine
 # A p-value moves far when a difference moves a little, and a slice may hold few samples.
 LOOSE = {"p_value": 1.0, "p_holm": 1.0, "slices": 0.1}
-    "p_value": 1.0,
-    "p_holm": 1.0,
-}
 
 DECIMAL = re.compile(r"[-+−]?\d+\.\d+(?:[eE][-+]?\d+)?")
 
