@@ -35,6 +35,8 @@ class Dataset:
         triples: head, relation, tail as strings, or None without a knowledge graph.
         rating_range: lowest and highest rating the source allows.
         order_only: ``timestamp`` is the place in the user's own sequence, not a time.
+        repeats: a user may meet an item again (practice, listening), so that a user-item pair may
+            stand several times and what was seen stays a candidate.
         fingerprint: sha256 over interactions and items; two equal ones train the same models.
     """
 
@@ -46,6 +48,7 @@ class Dataset:
     rating_range: tuple[float, float]
     fingerprint: str
     order_only: bool = False
+    repeats: bool = False
 
     @property
     def n_users(self) -> int:
@@ -75,6 +78,7 @@ class RawData:
     triples: pl.DataFrame | None = None
     rating_range: tuple[float, float] = (1.0, 5.0)
     order_only: bool = False
+    repeats: bool = False
 
 
 def build_dataset(name: str, source: RawData) -> Dataset:
@@ -84,7 +88,8 @@ def build_dataset(name: str, source: RawData) -> Dataset:
     numbers when all of them are numbers, else as strings.
 
     Raises:
-        DataError: a rating out of range, a user-item pair given twice, an unknown item or user.
+        DataError: a rating out of range, a user-item pair given twice (where ``repeats`` does not
+            allow it), an unknown item or user.
     """
     _check_range(source)
     users = _numbered(source.ratings["raw_user"], "user")
@@ -97,7 +102,8 @@ def build_dataset(name: str, source: RawData) -> Dataset:
         .join(items, on="raw_item", how="left", maintain_order="left")
         .select(pl.col(column).cast(dtype) for column, dtype in INTERACTION_SCHEMA.items())
     )
-    _check_pairs(source, numbered)
+    if not source.repeats:
+        _check_pairs(source, numbered)
     interactions = numbered.sort("user", "timestamp", "item")
     catalogue = items.join(source.items, on="raw_item", how="left", maintain_order="left")
     catalogue = catalogue.with_columns(
@@ -117,6 +123,7 @@ def build_dataset(name: str, source: RawData) -> Dataset:
         rating_range=source.rating_range,
         fingerprint=_fingerprint(interactions, catalogue, people),
         order_only=source.order_only,
+        repeats=source.repeats,
     )
 
 

@@ -7,17 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmers_utils import paths
-from llmers_utils.data.assets import fetch, present_folder
+from llmers_utils.data import education, lastfm, movielens
+from llmers_utils.data.assets import AssetError, fetch, present_folder, registry
 from llmers_utils.data.dataset import Dataset
 from llmers_utils.data.folder import load_folder
-from llmers_utils.data.movielens import FORMS
+
+FORMS = movielens.FORMS | education.FORMS | lastfm.FORMS
+"""The known data sets: for each the files of each form it comes in, and what loads them."""
 
 
 def load_dataset(name: str) -> Dataset:
-    """Load a data set by name ("ml-100k", "ml-1m") or by the path of a folder.
+    """Load a data set by name ("ml-100k", "ml-1m", ...) or by the path of a folder.
 
-    A name is looked for in ``LLMERS_DATA``/<name>, among the fetched assets, in
-    ``LLMERS_SHARED``/<name>, and fetched at last.
+    A name is looked for in ``LLMERS_DATA``/<name>, in the project's own ``data``/<name>, among the
+    fetched assets, in ``LLMERS_SHARED``/<name>, and fetched at last.
 
     Raises:
         ValueError: neither a known name nor a folder.
@@ -36,16 +39,21 @@ def load_dataset(name: str) -> Dataset:
         for files, loader in FORMS[name].items():
             if all((folder / file).is_file() for file in files):
                 return loader(folder)
-    raise AssertionError(f"asset {name!r} has none of the forms {list(FORMS[name])}")
+    wanted = " or ".join(", ".join(files) for files in FORMS[name])
+    raise AssetError(f"dataset {name!r} cannot be fetched: put {wanted} into $LLMERS_DATA/{name}")
 
 
 def _folders(name: str) -> Iterator[Path]:
-    """Folders to look into, in order; the last one fetches."""
-    local, fetched, shared = paths.local_data_dir(), present_folder(name), paths.shared_dir()
+    """Folders to look into, in order; the last one fetches what an asset can give."""
+    fetchable = name in registry()
+    fetched = present_folder(name) if fetchable else None
+    local, shared = paths.local_data_dir(), paths.shared_dir()
     if local is not None:
         yield local / name
+    yield paths.DATA / name
     if fetched is not None:
         yield fetched
     if shared is not None:
         yield shared / name
-    yield fetch(name)
+    if fetchable:
+        yield fetch(name)

@@ -16,6 +16,7 @@ import polars as pl
 
 from llmers_utils.data.dataset import Dataset, RawData, build_dataset
 from llmers_utils.data.reading import DataError, Table, read_text
+from llmers_utils.paths import DATA
 
 # The order of the genre flags in u.item.
 GENRES_100K = (
@@ -33,7 +34,10 @@ OCCUPATIONS_1M = (
 # The one film without data (raw id 267) is spelt so in RecBole's copy, title and year alike.
 NO_RELEASE = "unkonwn"
 
-RECBOLE_100K = ("ml-100k.inter", "ml-100k.item", "ml-100k.user", "ml-100k.kg", "ml-100k.link")
+RECBOLE_100K = ("ml-100k.inter", "ml-100k.item", "ml-100k.user", "ml-100k.kg")
+# Corrected links from items to the graph, see the data card: RecBole's own `ml-100k.link` counts
+# items by the ids of MovieLens-1M and joins nearly every film of MovieLens-100K to a wrong entity.
+ENTITY_LINKS_100K = DATA / "entity_links" / "ml-100k.csv"
 GROUPLENS_100K = ("u.data", "u.item", "u.user")
 GROUPLENS_1M = ("ratings.dat", "movies.dat", "users.dat")
 ORDER_ONLY_1M = ("sequences_chrono.tsv.xz", "movies.dat", "users.dat")
@@ -47,8 +51,6 @@ def load_recbole_100k(folder: Path) -> Dataset:
     items.require(["item_id", "movie_title", "release_year", "class"])
     users = _atomic(folder / "ml-100k.user")
     users.require(["user_id", "age", "gender", "occupation"])
-    links = _atomic(folder / "ml-100k.link")
-    links.require(["item_id", "entity_id"])
     graph = _atomic(folder / "ml-100k.kg")
     graph.require(["head_id", "relation_id", "tail_id"])
     described = pl.DataFrame(
@@ -59,7 +61,7 @@ def load_recbole_100k(folder: Path) -> Dataset:
             "genres": items.filled("class").str.split(" "),
         }
     )
-    entities = pl.DataFrame({"raw_item": links.ids("item_id"), "entity": links.filled("entity_id")})
+    entities = pl.read_csv(ENTITY_LINKS_100K, infer_schema=False)
     source = RawData(
         table=ratings,
         ratings=_ratings(ratings, "user_id", "item_id"),

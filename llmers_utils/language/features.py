@@ -25,3 +25,16 @@ def encode_known(encoder: TextEncoder, texts: Sequence[str | None]) -> np.ndarra
     vectors = np.zeros((len(texts), encoder.dim), dtype=np.float32)
     vectors[known] = encoder.encode([texts[index] for index in known])
     return vectors
+
+
+def centred(vectors: np.ndarray) -> np.ndarray:
+    """Text vectors (N, D) without what all share, scaled to a mean variance of one.
+
+    Sentence vectors all point in much the same direction and have small components, so what tells
+    two texts apart is a small part of each. Rows of zeros, which stand for no text, stay zero.
+    """
+    known = vectors.any(1)
+    if not known.any():
+        return vectors
+    centre = vectors[known].mean(0)
+    return known[:, None] * (vectors - centre) / (vectors[known] - centre).std()

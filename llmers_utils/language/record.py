@@ -20,6 +20,7 @@ from llmers_utils.paths import DATA
 # Which view of the data each task was recorded on.
 BUILDERS: dict[str, Callable[[Dataset], list[Request]]] = {
     "item_knowledge": tasks.item_knowledge,
+    "item_comprehension": tasks.item_comprehension,
     "user_preference": lambda dataset: tasks.user_preference(leave_last_out(dataset)),
     "user_preference_early": lambda dataset: tasks.user_preference_early(prefix(dataset)),
     "reasoning_chains": lambda dataset: tasks.reasoning_chains(leave_last_out(dataset)),

@@ -100,8 +100,12 @@ class Response:
         return schema_class(schema).model_validate_json(self.text)
 
     def readable(self) -> str:
-        """The answer as one paragraph, for an encoder. Raises ValueError as ``parsed``."""
-        return self.parsed().text()
+        """The answer as one paragraph, for an encoder: free text as it stands, else the schema's.
+
+        Raises ValueError for a failed response, and where the text does not fit the schema.
+        """
+        self.raise_for_failure()
+        return self.text if load_template(self.task).schema is None else self.parsed().text()
 
     def raise_for_failure(self) -> None:
         """Raise ValueError where this is a failure and no answer."""

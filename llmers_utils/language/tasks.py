@@ -18,6 +18,7 @@ from pathlib import Path
 import polars as pl
 
 from llmers_utils.data import Dataset, Split, display_titles
+from llmers_utils.language.knowledge_graph import entity_names, item_graph, subgraph_texts
 from llmers_utils.language.prompts import load_template
 from llmers_utils.language.responses import Request, ResponseStore, sha256
 from llmers_utils.language.schemas import CandidateRanking, Chain, ReasoningChains
@@ -28,7 +29,7 @@ def item_knowledge(dataset: Dataset) -> list[Request]:
     """One request an item, in the order of dense ids: "title | year | genres"."""
     columns = ("raw_item", "title", "release", "genres")
     return [
-        _request("item_knowledge", raw, f"{title} | {release or 'unknown'} | {' '.join(genres)}")
+        request_for("item_knowledge", raw, f"{title} | {release or 'unknown'} | {' '.join(genres)}")
         for raw, title, release, genres in dataset.items.select(columns).iter_rows()
     ]
 
@@ -80,7 +81,7 @@ def candidate_ranking(
             listed = sorted(candidates[entity], key=raw_items.index)
             lines = "; ".join(f"[{raw}] {title_of[raw]}" for raw in listed)
             text = f"HISTORY: {_rated(view.tail(15), titles)}\nCANDIDATES: {lines}"
-            requests.append(_request("candidate_ranking", entity, text))
+            requests.append(request_for("candidate_ranking", entity, text))
     return requests
 
 
@@ -101,7 +102,7 @@ def chain_fills(
     raw_items = dataset.items["raw_item"].to_list()
     title_of = dict(zip(raw_items, display_titles(dataset), strict=True))
     return [
-        _request(
+        request_for(
             "chain_fills",
             entity,
             " || ".join(
@@ -111,6 +112,22 @@ def chain_fills(
         )
         for entity in chains
         if entity in masks
+    ]
+
+
+def item_comprehension(dataset: Dataset) -> list[Request]:
+    """One request an item, in the order of dense ids: its subgraph of the knowledge graph in words.
+
+    The entities are named by the recorded ``item_knowledge``.
+    """
+    rows = {row.entity: row for row in _recorded(dataset.name).rows("item_knowledge")}
+    raw_items = dataset.items["raw_item"].to_list()
+    known = {item: rows[raw].parsed() for item, raw in enumerate(raw_items) if raw in rows}
+    graph = item_graph(dataset)
+    texts = subgraph_texts(dataset, graph, entity_names(graph, known))
+    return [
+        request_for("item_comprehension", raw, text)
+        for raw, text in zip(raw_items, texts, strict=True)
     ]
 
 
@@ -132,6 +149,7 @@ TASKS: dict[str, Callable[..., list[Request]]] = {
     task.__name__: task
     for task in (
         item_knowledge,
+        item_comprehension,
         user_preference,
         user_preference_early,
         reasoning_chains,
@@ -145,7 +163,8 @@ def _recorded(dataset_name: str) -> ResponseStore:
     return ResponseStore(DATA / "llm_responses" / Path(dataset_name).name)
 
 
-def _request(task: str, entity: str, text: str) -> Request:
+def request_for(task: str, entity: str, text: str) -> Request:
+    """The request of one entity: the task's template with ``text`` in its gap ``input``."""
     template = load_template(task)
     return Request(
         task=task,
@@ -170,7 +189,7 @@ def _views(split: Split) -> Iterator[tuple[str, pl.DataFrame, list[str]]]:
 def _for_users(
     task: str, split: Split, shown: Callable[[pl.DataFrame, Sequence[str]], str]
 ) -> list[Request]:
-    return [_request(task, raw, shown(view, titles)) for raw, view, titles in _views(split)]
+    return [request_for(task, raw, shown(view, titles)) for raw, view, titles in _views(split)]
 
 
 def _rated(view: pl.DataFrame, titles: Sequence[str], *, with_ids: bool = False) -> str:

@@ -1,8 +1,9 @@
 """Evaluation by one protocol for every family of models.
 
 Ranking is over the whole catalogue, without the items the user is known to have seen before the
-part in question. A target's rank is one plus the number of other items that score at least as
-high: ties count against the model, so one whose scores collapse gets no credit.
+part in question (where a data set has ``repeats``, these stay: they may come again). A target's
+rank is one plus the number of other items that score at least as high: ties count against the
+model, so one whose scores collapse gets no credit.
 """
 
 from __future__ import annotations
@@ -80,7 +81,10 @@ def evaluate_ranking(
         touched = Histories.of(split, *EARLIER[part], part)
         pool = _Negatives(touched, sampled_negatives, seed)
     ranks = np.concatenate(
-        [_ranks(scorer, seen, users[s], items[s], pool) for s in _chunks(users, seen.pad)]
+        [
+            _ranks(scorer, seen, users[s], items[s], pool, split.dataset.repeats)
+            for s in _chunks(users, seen.pad)
+        ]
         or [np.zeros(0)]
     )
     everyone = np.ones(len(users), dtype=bool)
@@ -172,7 +176,12 @@ def _chunks(users: np.ndarray, n_items: int) -> Iterator[slice]:
 
 
 def _ranks(
-    scorer: Scorer, seen: Histories, users: np.ndarray, items: np.ndarray, pool: _Negatives | None
+    scorer: Scorer,
+    seen: Histories,
+    users: np.ndarray,
+    items: np.ndarray,
+    pool: _Negatives | None,
+    repeats: bool,
 ) -> np.ndarray:
     """Rank each target among the items its user has not seen, (M,), 1 is best."""
     unique, row = np.unique(users, return_inverse=True)
@@ -190,6 +199,8 @@ def _ranks(
         negatives = torch.from_numpy(pool.draw(users)).to(scores.device)
         return 1 + (scores.gather(1, negatives) >= own).sum(1).cpu().numpy()
     at_least = (scores >= own).sum(1, dtype=torch.int32).cpu().numpy()  # the target among them
+    if repeats:
+        return at_least
     rows, known = seen.flat(users)
     masked = (scores[rows, known] >= own[rows, 0]).cpu().numpy() & (known != items[rows])
     return at_least - np.bincount(rows, weights=masked, minlength=len(users))

@@ -21,6 +21,7 @@ def train_ranker(
     *,
     seed: int,
     metric: str = "NDCG@10",
+    ks: tuple[int, ...] = (5, 10, 20),
     embedding_bytes: int = 0,
 ) -> Trained:
     """Train a ranking model, keep its best epoch by `metric` on valid, evaluate it on test.
@@ -35,7 +36,7 @@ def train_ranker(
     validate = ranking_validator(model, split, metric)
     history = fit(model, model.batches(split), plan, seed=seed, validate=validate)
     with serving():
-        evaluation = evaluate_ranking(model.scorer(split, "test"), split, "test")
+        evaluation = evaluate_ranking(model.scorer(split, "test"), split, "test", ks)
     return Trained(evaluation, _count(model), history.seconds, embedding_bytes)
 
 

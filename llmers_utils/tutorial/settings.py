@@ -173,7 +173,7 @@ def _outside(value: Any, low: float, high: float) -> str | None:
 
 
 def _dataset(value: Any) -> str | None:
-    from llmers_utils.data.movielens import FORMS as DATASETS
+    from llmers_utils.data.loading import FORMS as DATASETS
 
     if isinstance(value, str) and (value in DATASETS or (value and Path(value).is_dir())):
         return None

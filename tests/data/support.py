@@ -128,7 +128,6 @@ RECBOLE = {
     "267\tunkonwn\tunkonwn\tunknown\n300\tNever Rated\t1990\tDrama\n",
     "ml-100k.user": "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n"
     "1\t24\tM\ttechnician\t85711\n2\t53\tF\tother\t94043\n3\t53\tF\tother\t94043\n",
-    "ml-100k.link": "item_id:token\tentity_id:token\n9\tm.09\n",
     "ml-100k.kg": "head_id:token\trelation_id:token\ttail_id:token\nm.09\tfilm.genre\tm.1\n",
 }
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from llmers_utils.data import Dataset, display_titles, load_dataset
+from llmers_utils.data import DataError, Dataset, display_titles, load_dataset
+from llmers_utils.data.dataset import RawData, build_dataset
+from llmers_utils.data.reading import Table
 
 from .support import toy_dataset
 
@@ -75,7 +77,7 @@ def test_entities_lead_into_the_triples(ml_100k: Dataset) -> None:
     if ml_100k.triples is None:
         pytest.skip("this copy of ml-100k has no triples")
     entities = ml_100k.items["entity"].drop_nulls()
-    assert len(entities) == 1598
+    assert len(entities) == 1530
     known = pl.concat([ml_100k.triples["head"], ml_100k.triples["tail"]]).unique()
     assert entities.is_in(known.implode()).mean() > 0.99
 
@@ -113,3 +115,23 @@ def test_import_stays_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pair_may_stand_twice_only_where_items_repeat(tmp_path: Path) -> None:
+    sequences = {"1": [("9", 5, 1), ("9", 5, 2)]}
+    with pytest.raises(DataError, match="one row a pair"):
+        toy_dataset(tmp_path, sequences)
+    interactions = pl.DataFrame(
+        {
+            "raw_user": ["1", "1"],
+            "raw_item": ["9", "9"],
+            "rating": [5.0, 5.0],
+            "timestamp": [1, 2],
+        }
+    )
+    items = pl.DataFrame(
+        {"raw_item": ["9"], "title": ["x"], "release": ["1990"], "genres": [["y"]]}
+    )
+    table = Table(tmp_path / "log.parquet", interactions)
+    source = RawData(table, interactions, items, "items", repeats=True)
+    assert build_dataset("log", source).interactions["item"].to_list() == [0, 0]

@@ -80,7 +80,7 @@ def test_recbole_form(recbole_folder: Path) -> None:
     ]
     assert dataset.items["year"].to_list() == [1995, None, None]
     assert dataset.items["genres"].to_list() == [["Drama", "Musical"], ["Comedy"], ["unknown"]]
-    assert dataset.items["entity"].to_list() == ["m.09", None, None]
+    assert dataset.items["entity"].to_list() == ["m.0gjk1d", "m.01hjxv", None]
     # at 100 seconds the tie goes to raw id 9 before 10
     assert dataset.interactions["item"].to_list() == [2, 0, 1, 0]
     assert dataset.triples.rows() == [("m.09", "film.genre", "m.1")]

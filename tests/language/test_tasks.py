@@ -10,11 +10,10 @@ from llmers_utils.language import tasks
 from llmers_utils.language.clients import open_client
 from llmers_utils.language.record import BUILDERS, main
 from llmers_utils.language.responses import ResponseStore
-from llmers_utils.language.schemas import as_text
 from llmers_utils.paths import DATA
 
 FOLDER = DATA / "llm_responses" / "ml-100k"
-ROWS = dict.fromkeys(tasks.TASKS, 943) | {"item_knowledge": 1682}
+ROWS = dict.fromkeys(tasks.TASKS, 943) | {"item_knowledge": 1682, "item_comprehension": 1682}
 
 
 @pytest.mark.parametrize("task", tasks.TASKS)
@@ -40,7 +39,7 @@ def test_recorded_rows_have_the_form_and_nothing_of_the_input(task):
     assert {(row.task, row.model, row.created) for row in rows} == {
         (task, "recorded-llm", "2026-11")
     }
-    assert all(as_text(row.parsed()) for row in rows)
+    assert all(row.readable() for row in rows)
     assert min(row.prompt_tokens for row in rows) > 50
     assert min(row.completion_tokens for row in rows) > 10
 

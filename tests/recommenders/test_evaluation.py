@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,15 @@ def test_ctr_evaluation_refuses_what_is_no_probability(ctr_split: Split, bad: ob
     p = bad if isinstance(bad, np.ndarray) else np.full(len(data.test["label"]), bad, dtype=float)
     with pytest.raises(ValueError, match="probabilities"):
         evaluate_ctr(p, data)
+
+
+def test_where_items_repeat_the_seen_ones_stay_candidates(split: Split) -> None:
+    scores = random_scores(split)
+    repeating = replace(split, dataset=replace(split.dataset, repeats=True))
+    result = evaluate_ranking(table_scorer(scores), repeating, "test", (5,))
+    targets = split.test.sort("user")
+    own = scores[targets["user"].to_list(), targets["item"].to_list()][:, None]
+    ranks = (scores[targets["user"].to_list()] >= own).sum(1)
+    assert result.metrics["HR@5"] == pytest.approx((ranks <= 5).float().mean().item())
+    masked = evaluate_ranking(table_scorer(scores), split, "test", (5,))
+    assert masked.metrics["HR@5"] > result.metrics["HR@5"]
