@@ -41,7 +41,7 @@ JUNYI = ("exercise_table.csv", "u_from_e.txt")
 def load_concepts(
     folder: Path = DATA / "concepts",
     *,
-    learners: int = 800,
+    learners: int = 1000,
     repetition: float = 0.3,
     seed: int = 0,
 ) -> Dataset:

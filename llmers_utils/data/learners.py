@@ -30,7 +30,8 @@ def simulate_learners(
     concept whose prerequisites they master. Among these the choice follows their interest in areas
     and, more strongly, what builds on the last concept; after a wrong answer they may step back to
     a prerequisite. They begin at a stage of their own, with all that lies below it mastered, and
-    stop early when nothing is left.
+    stop early when nothing is left. The last C of at least C learners begin at one concept each, so
+    that every concept is practised.
 
     Args:
         before: (C, C) bool; [i, j] is true where concept i is a prerequisite of j; no cycles.
@@ -57,6 +58,9 @@ def simulate_learners(
     length = rng.integers(attempts[0], attempts[1] + 1, learners)
     mastered = _stages(before, depth, rng.uniform(-0.5, 0.8 * depth.max(), learners), rng)
     current = _choose(_ready(mastered, before), interest, rng)
+    if learners >= len(before):
+        mastered[-len(before) :] = _needed(before).T
+        current[-len(before) :] = np.arange(len(before))
     active, rows = current >= 0, []
     for step in range(attempts[1]):
         active &= step < length
@@ -101,6 +105,14 @@ def _stages(
     for concept in np.argsort(depth, kind="stable"):
         mastered[:, concept] &= mastered[:, before[:, concept]].all(1)
     return mastered
+
+
+def _needed(before: np.ndarray) -> np.ndarray:
+    """Direct and indirect prerequisites, (C, C): [i, j] is true where j cannot be without i."""
+    needed = before.copy()
+    for middle in range(len(before)):
+        needed |= np.outer(needed[:, middle], needed[middle])
+    return needed
 
 
 def _ready(mastered: np.ndarray, before: np.ndarray) -> np.ndarray:
