@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Encoders that the project fetches and verifies itself; any other name is left to the model hub.
 ASSETS = ("all-MiniLM-L6-v2",)
+BATCH, WIDTH_STEP = 16, 16  # texts in a batch; batches are this many tokens wide, or a multiple
 
 
 class TextEncoder:
@@ -108,9 +110,38 @@ class TextEncoder:
         return (torch.cat(states) * mask[..., None]).numpy(), mask.numpy()
 
     def _encode_new(self, texts: list[str]) -> np.ndarray:
+        """Rows (N, D); those of a text do not depend on which others are encoded with it.
+
+        The last bits of a matrix product depend on its shape, and training makes much of little.
+        So all batches have the same number of rows, and a width that their own texts decide.
+        """
+        import torch
+
         self.encoded += len(texts)
-        rows = self.model.encode(texts, batch_size=16, show_progress_bar=False)
-        return np.asarray(rows, dtype=np.float32)
+        prompt = self.model.prompts.get(self.model.default_prompt_name or "", "")
+        texts = [prompt + text for text in texts]
+        cut = {"truncation": True, "max_length": self.model.max_seq_length}
+        shape = {"padding": True, "pad_to_multiple_of": WIDTH_STEP, "return_tensors": "pt"}
+        tokens = self.model.tokenizer(texts, **cut)["input_ids"]
+        rows = np.zeros((len(texts), self.model.get_embedding_dimension()), dtype=np.float32)
+        with torch.inference_mode():
+            for members in _equal_widths([len(ids) for ids in tokens]):
+                filled = members + members[-1:] * (BATCH - len(members))
+                batch = self.model.tokenizer([texts[row] for row in filled], **cut, **shape)
+                features = {name: values.to(self.device) for name, values in batch.items()}
+                found = self.model(features)["sentence_embedding"].float().cpu().numpy()
+                rows[members] = found[: len(members)]
+        return rows
+
+
+def _equal_widths(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows of texts of about the same length in tokens, at most BATCH at a time."""
+    buckets: dict[int, list[int]] = defaultdict(list)
+    for row, length in enumerate(lengths):
+        buckets[-(-length // WIDTH_STEP)].append(row)
+    for _, members in sorted(buckets.items()):
+        for start in range(0, len(members), BATCH):
+            yield members[start : start + BATCH]
 
 
 def _check_texts(texts: Sequence[str]) -> None:

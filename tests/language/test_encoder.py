@@ -35,6 +35,18 @@ def test_rows_follow_the_texts(sentence_model):
     np.testing.assert_allclose(rows, direct, atol=1e-6)
 
 
+def test_a_vector_does_not_depend_on_its_company(sentence_model, tmp_path, monkeypatch):
+    """Bit for bit, or what was encoded before would move what is trained after."""
+    texts = [
+        " ".join(["film", "rain", "space"][: n % 3 + 1] * (n % 9 + 1)) + str(n) for n in range(60)
+    ]
+    together = TextEncoder(str(sentence_model)).encode(texts)
+    monkeypatch.setenv("LLMERS_CACHE", str(tmp_path / "other"))
+    encoder = TextEncoder(str(sentence_model))
+    alone = np.concatenate([encoder.encode(texts[n : n + 7][::-1])[::-1] for n in range(0, 60, 7)])
+    np.testing.assert_array_equal(together, alone)
+
+
 def test_cache_serves_any_order_without_the_network(sentence_model):
     rows = TextEncoder(str(sentence_model)).encode(TEXTS)
     fresh = TextEncoder(str(sentence_model))
