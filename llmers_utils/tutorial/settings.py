@@ -31,6 +31,8 @@ LOUD_LOGGERS = (
 )
 LLM_FORMS = "recorded, recorded:<model>, openai:<model>, hf:<model or folder> or file:<task>=<path>"
 
+STUDENT_FORMS = "recorded, or hf:<model or folder> (hf:tiny is the project's own) to teach one now"
+
 
 class Settings(Mapping[str, Any]):
     """Accepted parameters: a frozen mapping, each also an attribute (``settings.epochs``).
@@ -122,7 +124,7 @@ def _fix_arithmetic() -> None:
     import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # the other door imports the compiler: 3 s
 
 
 def _calm_libraries() -> None:
@@ -207,6 +209,12 @@ def _llm(value: Any) -> str | None:
     )
 
 
+def _student(value: Any) -> str | None:
+    form = value.partition(":") if isinstance(value, str) else ("", "", "")
+    known = value == "recorded" or (form[0] == "hf" and form[2].strip())
+    return None if known else f"must be {STUDENT_FORMS}"
+
+
 def _control(value: Any) -> str | None:
     from llmers_utils.language import CONTROLS
 
@@ -234,6 +242,7 @@ SHARED: dict[str, Rule] = {
     "backbone": _name,
     "encoder": _name,
     "llm": _llm,
+    "student": _student,
     "control": _control,
     "device": _device,
     "results": _name,

@@ -16,6 +16,7 @@ GOOD = {
     "backbone": "SASRec",
     "encoder": "all-MiniLM-L6-v2",
     "llm": "recorded",
+    "student": "recorded",
     "control": "real",
     "device": "cpu",
     "results": "committed",
@@ -69,6 +70,8 @@ def test_good_parameters_come_back_frozen(capsys):
         ("llm", "gpt", "recorded:<model>, openai:<model>"),
         ("llm", "openai:", "openai:<model>"),
         ("llm", "openai", "openai:<model>"),
+        ("student", "distil", "hf:tiny is"),
+        ("student", "hf: ", "hf:<model or folder>"),
         ("control", "reel", "did you mean real"),
         ("device", "gpu", "must be one of cpu, cuda, mps"),
     ],
@@ -91,6 +94,11 @@ def test_a_folder_is_a_dataset(tmp_path):
 @pytest.mark.parametrize("llm", ["recorded:model", "openai:m", "hf:tiny", "hf:some/folder"])
 def test_forms_of_language_models(llm):
     assert setup(llm=llm).llm == llm
+
+
+@pytest.mark.parametrize("student", ["recorded", "hf:tiny", "hf:some/folder"])
+def test_forms_of_students(student):
+    assert setup(student=student).student == student
 
 
 @pytest.mark.parametrize(
