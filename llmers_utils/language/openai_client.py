@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import lru_cache
 
 import httpx2
 import openai
+from openai.types.chat import ChatCompletion
 
 from llmers_utils.language.clients import StoringClient, repair_messages, response_to, validate
 from llmers_utils.language.http_limits import AnswerTooLarge, LimitedTransport
@@ -137,7 +139,7 @@ class OpenAIClient(StoringClient):
                 raise
             completion = self._send(request, messages, with_schema=False)
             self._schema_accepted = False  # the server takes the request, but no schema
-        if not isinstance(completion, openai.types.chat.ChatCompletion) or not completion.choices:
+        if not isinstance(completion, ChatCompletion) or not completion.choices:
             raise ValueError("the server's answer is not a chat completion")
         if completion.usage:
             spent.prompt += completion.usage.prompt_tokens or 0
@@ -147,19 +149,23 @@ class OpenAIClient(StoringClient):
     def _send(
         self, request: Request, messages: list[dict[str, str]], *, with_schema: bool
     ) -> object:
-        extra = {}
+        body = {
+            "model": self.model,
+            "messages": list(messages),
+            "max_tokens": request.max_tokens,
+            "temperature": request.temperature,
+            "seed": request.seed,
+        }
         if request.schema is not None and with_schema:
-            schema = schema_class(request.schema).model_json_schema()
-            wanted = {"name": request.schema, "schema": schema, "strict": True}
-            extra["response_format"] = {"type": "json_schema", "json_schema": wanted}
-        return self._api.chat.completions.create(
-            model=self.model,
-            messages=list(messages),
-            max_tokens=request.max_tokens,
-            temperature=request.temperature,
-            seed=request.seed,
-            **extra,
-        )
+            body["response_format"] = _response_format(request.schema)
+        # Not `chat.completions.create`, which spends a fifth of a call on looking at plain JSON.
+        return self._api.post("/chat/completions", cast_to=ChatCompletion, body=body)
+
+
+@lru_cache
+def _response_format(schema: str) -> dict[str, object]:
+    wanted = {"name": schema, "schema": schema_class(schema).model_json_schema(), "strict": True}
+    return {"type": "json_schema", "json_schema": wanted}
 
 
 def _worth_retrying(error: Exception) -> bool:

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,7 +46,7 @@ class Request:
         if not self.input_sha256:
             object.__setattr__(self, "input_sha256", sha256(_canonical(list(self.messages))))
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The sha256 of the whole request in canonical JSON."""
         return sha256(_canonical(asdict(self)))
@@ -125,8 +126,9 @@ class ResponseStore:
 
     folder: Path
     _rows: dict[str, dict[tuple, Response]] = field(default_factory=dict, repr=False)
-    # The file lock polls; threads of one process wait for each other without that.
+    # Threads of one process share their syncs: one writes what all of them have by then.
     _threads: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _pending: dict[str, list[Response]] = field(default_factory=dict, repr=False, compare=False)
 
     def rows(self, task: str) -> list[Response]:
         """All rows of a task, sorted by entity. KeyError where the task has no file."""
@@ -147,14 +149,20 @@ class ResponseStore:
 
     def append(self, response: Response) -> None:
         """Write one row to the journal; it is on disk when this returns."""
+        (pending := self._pending.setdefault(response.task, [])).append(response)
+        with self._threads:
+            if response in pending:  # else another thread has written it meanwhile
+                self._write(response.task, pending[:])
+        self._table(response.task)[_row_key(response)] = response
+
+    def _write(self, task: str, rows: list[Response]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        journal = self._journal(response.task)
-        with self._threads, self._lock(response.task), journal.open("ab+") as file:
+        with self._lock(task), self._journal(task).open("ab+") as file:
             _drop_torn_line(file)
-            file.write(_line(response))
+            file.write(b"".join(map(_line, rows)))
             file.flush()
             os.fsync(file.fileno())
-        self._table(response.task)[_row_key(response)] = response
+        del self._pending[task][: len(rows)]
 
     def merge(self, task: str) -> None:
         """Move the journal's rows into the sorted file."""

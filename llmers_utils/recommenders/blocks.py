@@ -37,17 +37,22 @@ class TransformerBlock(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Map (B, L, d) to (B, L, d); ``mask`` (B, 1, L, L) is true where a query may look."""
-        x = x + self.dropout(self.attend(self.attention_norm(x), mask))
+        """Map (B, L, d) to (B, Q, d); ``mask`` (B, 1, Q, L) is true where a query may look.
+
+        The queries are the last Q positions.
+        """
+        queries = mask.shape[-2]
+        x = x[:, -queries:] + self.dropout(self.attend(self.attention_norm(x), mask))
         return x + self.dropout(self.feed(self.feed_norm(x)))
 
     def attend(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Multi-head attention, (B, L, d) -> (B, L, d)."""
+        """Multi-head attention, (B, L, d) -> (B, Q, d)."""
         batch, length, dim = x.shape
         heads = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads)
         query, key, value = heads.permute(2, 0, 3, 1, 4)  # each (B, heads, L, d / heads)
+        query = query[:, :, -mask.shape[-2] :]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class TransformerEncoder(nn.Module):
@@ -60,10 +65,14 @@ class TransformerEncoder(nn.Module):
         self.blocks = nn.ModuleList(TransformerBlock(dim, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, real: Tensor, *, causal: bool) -> Tensor:
-        """Map (B, L, d) to (B, L, d); ``real`` (B, L) is false at padding."""
+    def forward(self, x: Tensor, real: Tensor, *, causal: bool, last_only: bool = False) -> Tensor:
+        """Map (B, L, d) to (B, L, d); ``real`` (B, L) is false at padding.
+
+        With ``last_only`` to (B, 1, d): the last block spares itself the other positions.
+        """
         x = self.dropout(x + self.positions[-x.shape[1] :])
         mask = attention_mask(real, causal=causal)  # (B, 1, L, L)
-        for block in self.blocks:
-            x = block(x, mask)
+        for number, block in enumerate(self.blocks, start=1):
+            done = last_only and number == len(self.blocks)
+            x = block(x, mask[:, :, -1:] if done else mask)
         return self.norm(x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from llmers_utils.recommenders.ctr_data import CTRSpec
@@ -54,8 +53,9 @@ class FieldEmbedding(nn.Module):
         rating = batch["history_rating"]  # (B, H)
         length = (batch["history"] != self.pad).sum(1, keepdim=True).clamp(min=1)  # (B, 1)
         share = rating / length
-        taste = F.embedding_bag(batch["history"], items, per_sample_weights=share, mode="sum")
-        target = F.embedding(batch["item"], items)  # (B, 2 dim)
+        liked = items.index_select(0, batch["history"].flatten())  # twice as fast as a bag
+        taste = (liked.view(*rating.shape, -1) * share[..., None]).sum(1)  # (B, 2 dim)
+        target = items.index_select(0, batch["item"])  # (B, 2 dim)
         mood = share.sum(1, keepdim=True) * self.mood  # (B, dim)
         single = torch.cat([target, taste, mood], dim=1).unflatten(1, (5, -1))  # (B, 5, dim)
         return torch.cat([self.user_vectors(batch["user"]), single], dim=1)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from llmers_utils.recommenders.blocks import TransformerEncoder
 from llmers_utils.recommenders.dropout import Dropout
 from llmers_utils.recommenders.losses import catalogue_loss
-from llmers_utils.recommenders.scoring import Scorer, dot_scorer
+from llmers_utils.recommenders.scoring import Scorer, dot_scorer, inference
 from llmers_utils.recommenders.sequences import Histories, SequenceBatches
 from llmers_utils.recommenders.tables import ItemTable
 from llmers_utils.recommenders.training import Batch
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from llmers_utils.data import Split
 
 Enrich = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""(states (B, L, d), sequences (B, L), users (B,)) -> states (B, L, d)."""
+"""(states (B, Q, d), sequences (B, L), users (B,)) -> states (B, Q, d).
+
+The states are those of the last Q positions: all L in training, the last one when users are scored.
+"""
 
 
 class SequentialRecommender(nn.Module):
@@ -50,16 +53,23 @@ class SequentialRecommender(nn.Module):
         """Turn item vectors (N, d) and sequences (B, L) into one state per position, (B, L, d)."""
         raise NotImplementedError
 
+    def encode_last(self, items: Tensor, sequences: Tensor) -> Tensor:
+        """Return the last of the states that ``encode`` gives, (B, 1, d)."""
+        return self.encode(items, sequences)[:, -1:]
+
     def look_up(self, items: Tensor, sequences: Tensor) -> Tensor:
         """Return the vectors of a sequence's items, (B, L, d); padding is the zero vector."""
-        return F.embedding(sequences, F.pad(items, (0, 0, 0, 1)), padding_idx=self.pad)
+        real = (sequences != self.pad)[..., None]
+        return F.embedding(sequences.clamp(max=self.pad - 1), items) * real
 
     def states(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         """Return what the model knows after each position, (B, L, d)."""
         return self._states(self.item_vectors(), sequences, users)
 
     def _states(self, items: Tensor, sequences: Tensor, users: Tensor | None) -> Tensor:
-        states = self.encode(items, sequences)
+        return self._enriched(self.encode(items, sequences), sequences, users)
+
+    def _enriched(self, states: Tensor, sequences: Tensor, users: Tensor | None) -> Tensor:
         if self.enrich is None:
             return states
         return self.enrich(states, sequences.clamp(max=self.pad), users)
@@ -70,7 +80,10 @@ class SequentialRecommender(nn.Module):
 
     def user_vectors(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
         """Return the state after the last item, (B, d)."""
-        return self.states(sequences, users)[:, -1]
+        return self._user_vectors(self.item_vectors(), sequences, users)
+
+    def _user_vectors(self, items: Tensor, sequences: Tensor, users: Tensor | None) -> Tensor:
+        return self._enriched(self.encode_last(items, sequences), sequences, users)[:, -1]
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the next item at every real position."""
@@ -86,13 +99,15 @@ class SequentialRecommender(nn.Module):
     def scorer(self, split: Split, part: str = "test") -> Scorer:
         """Score the catalogue for users, given all they did before ``part``."""
         histories = Histories.before(split, part)
+        with inference(self):
+            items = self.item_vectors()
 
         def users(ids: np.ndarray) -> Tensor:
-            device = next(self.parameters()).device
-            sequences = torch.from_numpy(histories.last(ids, self.max_length)).to(device)
-            return self.user_vectors(sequences, torch.from_numpy(np.asarray(ids)).to(device))
+            sequences = torch.from_numpy(histories.last(ids, self.max_length)).to(items.device)
+            users = torch.from_numpy(np.asarray(ids)).to(items.device)
+            return self._user_vectors(items, sequences, users)
 
-        return dot_scorer(self, self.item_vectors, users)
+        return dot_scorer(self, lambda: items, users)
 
 
 class SASRec(SequentialRecommender):
@@ -116,6 +131,11 @@ class SASRec(SequentialRecommender):
     def encode(self, items: Tensor, sequences: Tensor) -> Tensor:
         """Attend from each position to itself and the items before it, (B, L, d)."""
         return self.encoder(self.look_up(items, sequences), sequences != self.pad, causal=True)
+
+    def encode_last(self, items: Tensor, sequences: Tensor) -> Tensor:
+        """Attend from the last position only, (B, 1, d)."""
+        x, real = self.look_up(items, sequences), sequences != self.pad
+        return self.encoder(x, real, causal=True, last_only=True)
 
 
 class GRU4Rec(SequentialRecommender):
@@ -175,14 +195,24 @@ class BERT4Rec(SequentialRecommender):
 
     def encode(self, items: Tensor, sequences: Tensor) -> Tensor:
         """Attend from each position to all real ones, (B, L, d)."""
-        rows = torch.cat([items, torch.zeros_like(self.mask_vector), self.mask_vector])
-        return self.encoder(F.embedding(sequences, rows), sequences != self.pad, causal=False)
+        x, real = self.look_up(items, sequences), sequences != self.pad
+        return self.encoder(x, real, causal=False)
 
-    def user_vectors(self, sequences: Tensor, users: Tensor | None = None) -> Tensor:
+    def encode_last(self, items: Tensor, sequences: Tensor) -> Tensor:
+        """Attend from the last position only, (B, 1, d)."""
+        x, real = self.look_up(items, sequences), sequences != self.pad
+        return self.encoder(x, real, causal=False, last_only=True)
+
+    def look_up(self, items: Tensor, sequences: Tensor) -> Tensor:
+        """Return the vectors of items, of the mask, and zero for padding, (B, L, d)."""
+        rows = torch.cat([items, torch.zeros_like(self.mask_vector), self.mask_vector])
+        return F.embedding(sequences, rows)
+
+    def _user_vectors(self, items: Tensor, sequences: Tensor, users: Tensor | None) -> Tensor:
         """Return the state of a mask put after the last item, (B, d)."""
         shifted = sequences.roll(-1, dims=1)
         shifted[:, -1] = self.mask
-        return self.states(shifted, users)[:, -1]
+        return super()._user_vectors(items, shifted, users)
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the items hidden at random, the last one always among them."""

@@ -199,7 +199,8 @@ def load_records(folder: Path | str = RECORDS) -> list[Record]:
     """Records of a folder, by section and notebook.
 
     Either a run (executed notebooks, in sub-folders; those without a record are passed over) or
-    a folder of JSON files such as ``data/records``. ValueError naming the file of a broken one.
+    a folder of files ``NOTEBOOK.DATASET.json`` such as ``data/records``. ValueError naming the
+    file of a broken one.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -207,7 +208,7 @@ def load_records(folder: Path | str = RECORDS) -> list[Record]:
     executed = [p for p in folder.glob("*/*.ipynb") if not p.name.endswith(".failed.ipynb")]
     records = [read_record(path) for path in executed if find_records(read_notebook(path))]
     if not executed:
-        files = sorted(folder.glob("*.json"))
+        files = sorted(folder.glob("*.*.json"))  # others, as of the benchmarks, are no records
         records = [_validated(json.loads(f.read_text(encoding="utf-8")), f) for f in files]
     return sorted(records, key=lambda r: (r.section, r.notebook, r.dataset))
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -121,3 +123,33 @@ def test_parsed_and_unknown_task(tmp_path):
         response(request(), error="500").parsed()
     with pytest.raises(KeyError, match="no answers for task 'x'"):
         ResponseStore(tmp_path).rows("x")
+
+
+def test_threads_share_their_syncs_and_each_row_is_on_disk(tmp_path, monkeypatch):
+    store, syncs = ResponseStore(tmp_path), []
+
+    def slow_sync(descriptor):
+        syncs.append(descriptor)
+        time.sleep(0.02)
+
+    monkeypatch.setattr("llmers_utils.language.responses.os.fsync", slow_sync)
+
+    def append(number):
+        store.append(response(request(str(number))))
+        lines = (tmp_path / ".candidate_ranking.journal").read_text("utf-8").splitlines()
+        return str(number) in {json.loads(line)["entity"] for line in lines}
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(append, range(64)))
+    assert len(syncs) < 32
+    assert len(ResponseStore(tmp_path).rows("candidate_ranking")) == 64
+
+
+def test_a_row_that_could_not_be_written_is_written_with_the_next(tmp_path, monkeypatch):
+    store = ResponseStore(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="full"):
+            store.append(response(request("1")))
+    store.append(response(request("2")))
+    assert [row.entity for row in ResponseStore(tmp_path).rows("candidate_ranking")] == ["1", "2"]

@@ -258,9 +258,21 @@ def test_enrich_sees_states_sequences_and_users(name: str, split: Split) -> None
     model.enrich = enrich
     assert torch.equal(all_scores(model, split), plain)
     shape, largest, users = seen[0]
-    assert shape == (split.dataset.n_users, LENGTH, DIM)
+    assert shape == (split.dataset.n_users, 1, DIM)  # when users are scored, the last state counts
     assert largest <= split.dataset.n_items
     assert users == list(range(split.dataset.n_users))
+
+
+@over(SEQUENTIAL)
+def test_the_last_state_alone_is_the_last_of_all(name: str, split: Split) -> None:
+    model = made(name, split).eval()
+    items, batch = (
+        model.item_vectors(),
+        next(model.batches(split).epoch(np.random.default_rng(0), 8)),
+    )
+    every, last = (f(items, batch["sequences"]) for f in (model.encode, model.encode_last))
+    assert last.shape == (len(every), 1, DIM)
+    assert torch.allclose(every[:, -1:], last, atol=1e-6)
 
 
 @over(SEQUENTIAL)

@@ -65,6 +65,7 @@ def test_chunks_change_nothing(split: Split, monkeypatch: pytest.MonkeyPatch) ->
     scorer = table_scorer(random_scores(split))
     whole = evaluate_ranking(scorer, split, sampled_negatives=10)
     monkeypatch.setattr(evaluation, "CHUNK_BYTES", 4 * split.dataset.n_items * 7)
+    monkeypatch.setattr(evaluation, "FEWEST_ROWS", 1)
     for negatives in (None, 10):
         cut = evaluate_ranking(scorer, split, sampled_negatives=negatives)
         if negatives:

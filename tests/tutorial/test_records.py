@@ -131,6 +131,8 @@ def test_records_of_a_run_and_of_a_folder(tmp_path):
     paths = save_records([*found, make(notebook="avatar")], folder)
     assert [path.name for path in paths] == ["kar.ml-100k.json", "avatar.ml-100k.json"]
     assert [one.notebook for one in load_records(folder)] == ["avatar", "kar"]
+    (folder / "benchmarks.json").write_text("{}")  # lies beside them, and is no record
+    assert [one.notebook for one in load_records(folder)] == ["avatar", "kar"]
     text = paths[0].read_text()
     assert list(json.loads(text)) == sorted(json.loads(text))
     save_records(found, folder)
