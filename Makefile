@@ -36,8 +36,17 @@ notebooks: setup
 	$(BIN)/pytest -q -n $(JOBS) --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 300 \
 	    tests/notebooks notebooks
 
-bench: setup  ## speed, printed as ratios; asserts nothing
-	$(BIN)/pytest -q -s -m benchmark tests/benchmarks
+# Each peer has an environment of its own; MovieLens-1M takes part where LLMERS_SHARED has it.
+PEERS := recbole torch_rechub cornac implicit
+
+bench: setup $(PEERS:%=.cache/peers/%/.complete)  ## speed against other libraries, some 40 minutes
+	$(BIN)/python -m tests.benchmarks.run $(BENCH)
+
+.cache/peers/%/.complete: tests/benchmarks/peers/%.txt
+	rm -rf $(@D)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 lab: setup
 	$(BIN)/jupyter lab notebooks
