@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,8 +109,8 @@ def load_mind(folder: Path | str) -> Mind:
 def description_texts(path: Path | str) -> dict[str, str]:
     """Read a list of ``{"category": ..., "description": ...}`` as ``{category: description}``.
 
-    The first is the form in which the authors of GPTAugNews publish what GPT-4 wrote; the second
-    is what ``llm="file:category_description=PATH"`` reads. See ``write_descriptions``.
+    It is the form in which the authors of GPTAugNews publish what GPT-4 wrote;
+    ``llm="file:category_description=PATH"`` reads it.
 
     Raises:
         DataError: the file is no such list, or names a category twice.
@@ -121,20 +120,11 @@ def description_texts(path: Path | str) -> dict[str, str]:
         pairs = [(row["category"], row["description"]) for row in json.loads(path.read_bytes())]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f'{path}: must be a JSON list of {{"category": ..., "description": ...}} ({error!r})'
+            f'{path}: a list must be one of {{"category": ..., "description": ...}} ({error!r})'
         ) from error
     texts = dict(pairs)
     if len(texts) < len(pairs):
         raise DataError(f"{path}: {len(pairs) - len(texts)} categories are given twice")
-    return texts
-
-
-def write_descriptions(source: Path | str, target: Path | str) -> Mapping[str, str]:
-    """Convert a published list of descriptions for ``llm="file:category_description=TARGET"``."""
-    texts = description_texts(source)
-    Path(target).expanduser().write_text(
-        json.dumps(texts, ensure_ascii=False, indent=1), encoding="utf-8"
-    )
     return texts
 
 

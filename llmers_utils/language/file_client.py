@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from llmers_utils.data.mind import description_texts
 from llmers_utils.language.clients import response_to
 from llmers_utils.language.ledger import Ledger
 from llmers_utils.language.responses import Request, Response
@@ -34,9 +35,10 @@ class FileClient:
     Args:
         files: path of the JSON file of each task. A value is a text, or an object of facts, which
             is read as "name: value." sentences. Entities without a text get a failed answer, and
-            so do all requests of a task without a file.
+            so do all requests of a task without a file. A list of
+            ``{"category": ..., "description": ...}`` is read as an object from one to the other.
 
-    Raises ValueError naming the file that is no such JSON object.
+    Raises ValueError naming the file that is neither.
     """
 
     def __init__(self, files: dict[str, Path]) -> None:
@@ -80,6 +82,8 @@ def _read(path: Path) -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: must be a JSON file in UTF-8 ({error})") from error
+    if isinstance(content, list):
+        return description_texts(path)
     if not isinstance(content, dict):
         raise ValueError(f"{path}: must be one object from raw ids to texts")
     return {entity: _paragraph(value) for entity, value in content.items()}

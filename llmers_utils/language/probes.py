@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 # Articles that MovieLens moves to the end: "Godfather, The".
-_MOVED_ARTICLE = re.compile(r"^(.*), (The|A|An|La|Le|Les|Il|L'|El|Das|Der|Die)$")
+MOVED_ARTICLE = re.compile(r"^(.*), (The|A|An|La|Le|Les|Il|L'|El|Das|Der|Die)$")
 
 
 def titles_named(
@@ -38,5 +38,5 @@ def titles_named(
 def _spoken(title: str) -> str:
     """ "Godfather, The (1972)" as people write it: "The Godfather"."""
     name = re.sub(r"\s*\(.*\)$", "", title).strip()
-    moved = _MOVED_ARTICLE.match(name)
+    moved = MOVED_ARTICLE.match(name)
     return f"{moved[2]} {moved[1]}" if moved else name

@@ -194,7 +194,8 @@ def evaluate_impressions(
 
     Slices: ``tail items`` and ``cold items`` are impressions whose (first) clicked candidate is
     not in the fifth of the items that were clicked most in training, or was never clicked there;
-    ``short histories`` those of the third with the shortest histories, ties included.
+    ``short histories`` those of the third with the shortest histories, ties included. A slice that
+    would be empty, or hold everything, is left out.
     """
     impressions: Impressions = getattr(data, part)
     is_scores = isinstance(model, np.ndarray)
@@ -202,7 +203,8 @@ def evaluate_impressions(
     found = impression_metrics(impressions.labels, scores, impressions.groups)
     users, owner = np.unique(impressions.users, return_inverse=True)
     counts = np.bincount(owner)
-    masks = {name: m for name, m in _slices(data, impressions).items() if m.any()}
+    slices = _slices(data, impressions).items()
+    masks = {name: mask for name, mask in slices if mask.any() and not mask.all()}
     return Evaluation(
         protocol=f"{data.protocol}, {part}, impressions",
         users=users,

@@ -194,13 +194,6 @@ class NPA(NewsRecommender):
         missing = self.mask.shape[1] + (self.category_token is not None) - real.shape[1]
         return F.pad(inner, (0, 0, 0, missing)), F.pad(real, (0, missing))
 
-    def read_sorted(self, news: Tensor) -> tuple[Tensor, ...]:
-        """As ``read``, but texts of like length together: padding is what costs the time."""
-        order = self.mask[news].sum(1).argsort(stable=True)
-        parts = [self.read(part) for part in news[order].split(CHUNK)]
-        back = order.argsort()
-        return tuple(torch.cat(some)[back] for some in zip(*parts, strict=True))
-
     def vectors(self, read: tuple[Tensor, ...], places: Tensor, users: Tensor) -> Tensor:
         """Each news as this user reads it, (B, L, d)."""
         tokens, real = read

@@ -87,16 +87,23 @@ class SequenceBatches:
 
     A batch has ``users`` (B,), ``sequences`` (B, length) and ``targets`` (B, length): the item that
     follows each position. Windows are cut from the end of a user's history.
+
+    With ``recent`` there is only the last window of each user, and of its targets only the last
+    ``recent``: the others are padding, though their items stay in the sequence.
     """
 
-    def __init__(self, histories: Histories, length: int) -> None:
+    def __init__(self, histories: Histories, length: int, *, recent: int | None = None) -> None:
+        if recent is not None and not 1 <= recent <= length:
+            raise ValueError(f"recent={recent}: must be 1 to {length}, the length of a window")
         self.histories = histories
         self.length = length
-        self.targets = np.maximum(histories.lengths - 1, 0)
+        self.recent = recent
+        targets = np.maximum(histories.lengths - 1, 0)
+        self.windows = -(-targets // length) if recent is None else np.minimum(targets, 1)
 
     def __len__(self) -> int:
         """Count the windows."""
-        return int((-(-self.targets // self.length)).sum())
+        return int(self.windows.sum())
 
     def epoch(self, rng: np.random.Generator, batch_size: int) -> Iterator[dict[str, Tensor]]:
         """Yield all windows in a random order."""
@@ -107,7 +114,7 @@ class SequenceBatches:
 
     def _windows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return user and end position (exclusive, of the targets) of each window."""
-        counts = -(-self.targets // self.length)
+        counts = self.windows
         users = np.repeat(np.arange(len(counts)), counts)
         back = np.arange(len(users)) - np.repeat(np.cumsum(counts) - counts, counts)
         return users, self.histories.offsets[users + 1] - back * self.length
@@ -115,8 +122,11 @@ class SequenceBatches:
     def _batch(self, users: np.ndarray, ends: np.ndarray) -> dict[str, Tensor]:
         items, starts, pad = self.histories.items, self.histories.offsets[users], self.histories.pad
         cut = (self.length, pad)
+        targets = left_padded(items, starts + 1, ends, *cut)
+        if self.recent is not None:
+            targets[:, : self.length - self.recent] = pad
         return {
             "users": torch.from_numpy(users),
             "sequences": torch.from_numpy(left_padded(items, starts, ends - 1, *cut)),
-            "targets": torch.from_numpy(left_padded(items, starts + 1, ends, *cut)),
+            "targets": torch.from_numpy(targets),
         }

@@ -85,15 +85,23 @@ class TimedGraphs(NamedTuple):
         return cls(nodes, since, until, when)
 
     def at(self, sessions: Tensor, steps: Tensor) -> Graphs:
-        """Return the graphs of ``sessions`` (B,) at ``steps`` (B,), on the device of both."""
+        """Return the graphs of ``sessions`` (B,) at ``steps`` (B,), on the device of both.
+
+        They are no wider than the largest of them: a graph that is small at its step costs little.
+        """
         device, sessions = sessions.device, sessions.to(self.nodes.device)
         step = steps.to(self.nodes.device, torch.uint8)[:, None, None]
         edges = (self.since[sessions] <= step) & (step < self.until[sessions])
         inside = edges.any(1) | edges.any(2)
-        when = self.reached[sessions]
+        size = max(1, int(inside.sum(1).max()))
+        front = inside.int().argsort(dim=1, descending=True, stable=True)[:, :size]
+        edges = edges.take_along_dim(front[:, :, None], 1).take_along_dim(front[:, None], 2)
+        nodes, when, inside = (
+            part.gather(1, front) for part in (self.nodes[sessions], self.reached[sessions], inside)
+        )
         known = inside & (when <= step[:, 0])
         last = when.int().masked_fill(~known, -1).argmax(1)
-        return Graphs(*(part.to(device) for part in (self.nodes[sessions], edges, last)))
+        return Graphs(*(part.to(device) for part in (nodes, edges, last)))
 
 
 def sequence_graphs(sequences: Tensor, pad: int) -> Graphs:

@@ -15,7 +15,7 @@ _HOMES = {
     "records": ("Record", "load_records", "make_record", "read_record", "record"),
     "exercises": ("check_exercise",),
     "plots": ("plot_arms", "plot_board", "plot_curve", "plot_histogram", "plot_slices"),
-    "diagrams": ("draw_flow", "draw_taxonomy"),
+    "diagrams": ("draw_chains", "draw_flow", "draw_taxonomy"),
     "notebooks": ("clean_notebook",),
     "structure": ("check_notebook", "check_notebooks"),
     "batch": ("execute_in_place", "run"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from llmers_utils.tutorial.plots import COLOURS, INK, MUTED
@@ -88,6 +90,29 @@ def draw_flow(
     axis.set(xlim=(-0.55, columns + 0.55), ylim=(rows + 0.5, -0.5))
     axis.axis("off")
     return figure
+
+
+def draw_chains(
+    chains: Sequence[tuple[Sequence[str], Sequence[str]]], kinds: Mapping[str, str] | None = None
+) -> Figure:
+    """Chains of boxes, one a row, each with what it leads to at its end.
+
+    `chains`: (the boxes in order, the boxes that follow the last one). A text that comes again is
+    the same box. `kinds` as in `draw_flow`; what only follows is "plain" unless it says otherwise.
+    """
+    boxes: dict[str, tuple[float, float]] = {}
+    arrows: list[tuple[str, str]] = []
+    for row, (nodes, following) in enumerate(chains):
+        texts = [textwrap.fill(node, 22) for node in nodes]
+        for column, text in enumerate(texts):
+            boxes.setdefault(text, (1.15 * column, 1.4 * row))
+        for below, node in enumerate(following):
+            text = textwrap.fill(node, 22)
+            boxes.setdefault(text, (1.15 * len(texts), 1.4 * row + 0.6 * below))
+            arrows.append((texts[-1], text))
+        arrows += pairwise(texts)
+    filled = {textwrap.fill(node, 22): kind for node, kind in (kinds or {}).items()}
+    return draw_flow(boxes, arrows, filled)
 
 
 def draw_taxonomy(method: str | None = None) -> Figure:

@@ -136,7 +136,7 @@ def make_record(
         lower_is_better=list(comparison.lower_is_better),
         reference=comparison.reference,
         seeds=list(comparison.seeds),
-        parameters=dict(parameters),
+        parameters={name: _portable(value) for name, value in parameters.items()},
         arms={name: _arm(comparison, name) for name in comparison.arms},
         differences=[
             {k: _rounded(v) if isinstance(v, float) else v for k, v in row.items()}
@@ -159,6 +159,14 @@ def record(**facts: Any) -> None:
 
 
 record.__signature__ = inspect.signature(make_record)  # for help() and `llmers check`
+
+
+def _portable(value: Any) -> Any:
+    """A parameter without the folders of ``file:TASK=PATH,...``, which say where it was run."""
+    if not (isinstance(value, str) and value.startswith("file:")):
+        return value
+    files = (part.partition("=") for part in value.removeprefix("file:").split(","))
+    return "file:" + ",".join(f"{task}={Path(path).name}" for task, _, path in files)
 
 
 def _arm(comparison: Comparison, name: str) -> Arm:

@@ -7,12 +7,13 @@ import os
 import time
 
 from llmers_utils.data import fetch
-from tests.benchmarks import annotation, encoding, figure, growth, models, parity, results
+from tests.benchmarks import annotation, batch, encoding, figure, growth, models, parity, results
 
 PARTS = {
     "models": models.measure,
     "encoding": encoding.measure,
     "annotation": annotation.measure,
+    "batch": batch.measure,
     "growth": growth.measure,
 }
 

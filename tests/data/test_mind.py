@@ -9,7 +9,7 @@ import pytest
 
 from llmers_utils import paths
 from llmers_utils.data import DataError
-from llmers_utils.data.mind import description_texts, is_mind, load_mind, write_descriptions
+from llmers_utils.data.mind import description_texts, is_mind, load_mind
 
 NEWS = """\
 N1\tsports\tgolf\tA "hole in one\tAn abstract\turl\t[]\t[]
@@ -90,17 +90,16 @@ def test_a_repeated_id_and_a_missing_file_are_refused(folder):
         load_mind(folder)
 
 
-def test_published_descriptions_become_a_file_of_answers(tmp_path):
-    source, target = tmp_path / "list.json", tmp_path / "answers.json"
+def test_published_descriptions_are_read(tmp_path):
+    source = tmp_path / "list.json"
     rows = [{"category": "golf", "description": "Fairways.", "score": "3"}]
     source.write_text(json.dumps(rows), encoding="utf-8")
-    assert write_descriptions(source, target) == {"golf": "Fairways."}
-    assert json.loads(target.read_text(encoding="utf-8")) == {"golf": "Fairways."}
+    assert description_texts(source) == {"golf": "Fairways."}
     source.write_text(json.dumps(rows * 2), encoding="utf-8")
     with pytest.raises(DataError, match="1 categories are given twice"):
         description_texts(source)
     source.write_text('{"golf": "Fairways."}', encoding="utf-8")
-    with pytest.raises(DataError, match="must be a JSON list"):
+    with pytest.raises(DataError, match="a list must be"):
         description_texts(source)
 
 

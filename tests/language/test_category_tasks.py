@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 
-from llmers_utils.data.mind import write_descriptions
+from llmers_utils import paths
+from llmers_utils.data.mind import load_mind
 from llmers_utils.data.movielens import GENRES_100K
 from llmers_utils.language import answer_texts, open_client
 from llmers_utils.language.category_tasks import (
@@ -41,7 +43,21 @@ def test_every_genre_has_a_recorded_description_of_about_fifty_words():
 def test_published_descriptions_answer_the_requests(tmp_path):
     rows = [{"category": "golf", "description": "Fairways and greens."}]
     (tmp_path / "list.json").write_text(json.dumps(rows), encoding="utf-8")
-    write_descriptions(tmp_path / "list.json", tmp_path / "answers.json")
-    client = open_client(f"file:{TASK}={tmp_path / 'answers.json'}", dataset="mind")
+    client = open_client(f"file:{TASK}={tmp_path / 'list.json'}", dataset="mind")
     answers = client.complete(category_descriptions(["golf", "tunedin"], "news"))
     assert answer_texts(answers, ["golf", "tunedin"]) == ["Fairways and greens.", None]
+
+
+@pytest.mark.parametrize("writer", ["gpt4", "gpt35", "llama2_13b"])
+def test_what_three_language_models_wrote_answers_for_minds_subcategories(writer):
+    shared = paths.shared_dir()
+    if shared is None or not (shared / "mind-sample").is_dir():
+        pytest.skip("LLMERS_SHARED with mind-sample and llm-gptaugnews is not set")
+    subcategories = sorted(set(load_mind(shared / "mind-sample").news["subcategory"]))
+    path = shared / "llm-gptaugnews" / f"category_description_{writer}.json"
+    client = open_client(f"file:{TASK}={path}", dataset="mind-sample")
+    answers = client.complete(category_descriptions(subcategories, "news"))
+    texts = answer_texts(answers, subcategories)
+    assert sum(text is not None for text in texts) >= 140
+    assert client.ledger.failed == texts.count(None)
+    assert client.ledger.calls == len(subcategories) == 143

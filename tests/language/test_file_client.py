@@ -40,7 +40,12 @@ def test_texts_are_answers_and_the_rest_failures(spec):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b'["a"]', "one object from raw ids"), (b'{"1": "a"', "JSON"), (b'{"1": "\xff"}', "UTF-8")],
+    [
+        (b'["a"]', "a list must be one of"),
+        (b"7", "one object from raw ids"),
+        (b'{"1": "a"', "JSON"),
+        (b'{"1": "\xff"}', "UTF-8"),
+    ],
 )
 def test_bad_files_are_named(tmp_path, content, message):
     path = tmp_path / "films.json"

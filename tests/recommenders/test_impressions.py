@@ -173,6 +173,7 @@ def test_evaluation_averages_impressions_and_users(liked):
     assert found.per_user["AUC"][0] == pytest.approx(each["AUC"][liked.test.users == first].mean())
     assert evaluate_impressions(liked.test.labels * 1.0, liked).metrics["AUC"] == 1
     assert set(found.slices) <= {"tail items", "cold items", "short histories"}
+    assert all(0 < size < found.n for size in found.slice_sizes.values())
 
 
 def write_mind(folder, count: int):

@@ -61,6 +61,20 @@ def test_windows_cover_each_target_once_and_follow_the_sequence(length: int) -> 
     assert windows == len(source)
 
 
+def test_recent_targets_of_the_last_window_only() -> None:
+    source = SequenceBatches(TOY, 3, recent=2)
+    (batch,) = source.epoch(np.random.default_rng(0), 8)
+    assert len(source) == len(batch["users"]) == 1  # the other two users have no target
+    assert batch["sequences"].tolist() == [[5, 6, 7]]
+    assert batch["targets"].tolist() == [[9, 7, 8]]
+
+
+@pytest.mark.parametrize("recent", [0, 4])
+def test_recent_targets_fit_into_the_window(recent: int) -> None:
+    with pytest.raises(ValueError, match=f"recent={recent}: must be 1 to 3"):
+        SequenceBatches(TOY, 3, recent=recent)
+
+
 def test_epochs_differ_by_generator_only(split: Split) -> None:
     source = SequenceBatches(Histories.of(split, "train"), 5)
 

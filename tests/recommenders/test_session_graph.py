@@ -130,6 +130,13 @@ def test_the_last_node_is_the_latest_that_was_reached_by_then() -> None:
     assert not graphs.inside[2].any()
 
 
+def test_graphs_are_no_wider_than_the_largest_of_their_step() -> None:
+    one, three = torch.tensor([0, 1]), torch.tensor([0, 0, 1])
+    assert timed().at(one, torch.tensor([1, 1])).nodes.shape == (2, 2)
+    assert timed().at(three, torch.tensor([1, 2, 8])).nodes.shape == (3, 4)
+    assert timed().at(torch.tensor([1]), torch.tensor([3])).nodes.tolist() == [[PAD]]
+
+
 def test_an_edge_given_twice_lives_from_the_first_to_the_last_step() -> None:
     graphs = TimedGraphs.pack([[(1, 2, 5, 7), (1, 2, 3, 4)]], [{}], PAD)
     alive = [graphs.at(torch.tensor([0]), torch.tensor([s])).edges.any().item() for s in range(8)]

@@ -9,7 +9,7 @@ import pytest
 mpl.use("Agg")
 
 
-from llmers_utils.tutorial.diagrams import TAXONOMY, draw_flow, draw_taxonomy
+from llmers_utils.tutorial.diagrams import TAXONOMY, draw_chains, draw_flow, draw_taxonomy
 from llmers_utils.tutorial.plots import (
     COLOURS,
     plot_arms,
@@ -99,3 +99,15 @@ def test_histogram_flow_and_taxonomy_are_drawn():
         draw_taxonomy("KARR")
     with pytest.raises(KeyError):
         draw_flow(boxes, [("texts", "nowhere")])
+
+
+def test_chains_share_the_boxes_of_equal_texts():
+    chains = [
+        (["Alien", "mood: dread", "Heat"], ["Ronin"]),
+        (["Alien", "Fargo"], ["Ronin", "Brazil"]),
+    ]
+    figure = draw_chains(chains, {"Alien": "data", "mood: dread": "llm"})
+    (axis,) = figure.axes
+    boxes = [text.get_text() for text in axis.texts if text.get_text()]
+    assert sorted(boxes) == sorted(["Alien", "mood: dread", "Heat", "Ronin", "Fargo", "Brazil"])
+    drawn(figure)

@@ -52,6 +52,12 @@ def test_numbers_have_four_decimals():
     assert all(f == round(f, 4) for f in found)
 
 
+def test_files_of_texts_are_recorded_without_their_folders():
+    llm = "file:item_comprehension=/home/me/items.json,user_preference=users.json"
+    made = make(parameters={"llm": llm, "seeds": [0, 1]})
+    assert made.parameters["llm"] == "file:item_comprehension=items.json,user_preference=users.json"
+
+
 def test_undefined_values_have_a_json_form():
     made = comparison()
     made.arms["base"][0].evaluation.metrics["HR@10"] = float("nan")
