@@ -89,22 +89,21 @@ def save(rows: Iterable[Row], path: Path = RESULTS) -> list[Row]:
 
 
 def readme_text(rows: Sequence[Row], figure: str) -> str:
-    """The two tables and the figure, as Markdown."""
+    """The two tables and the figure, as Markdown; what has not been measured is left out."""
     rest = [one for one in rows if not one["model"] and one["what"] != GROWTH]
     others = [f"| {o['what']} | {o['data']} | {o['peer']} | {_ratio(o)} |" for o in rest]
-    return "\n".join(
-        [
-            f"| model | against | {' | '.join(heading for heading, *_ in COLUMNS)} |",
-            f"|---|---|{'---:|' * len(COLUMNS)}",
-            *_model_lines(rows),
-            "",
-            "| what | on | against | times as fast |",
-            "|---|---|---|---:|",
-            *others,
-            "",
-            f"![How many times as fast as its peers, and how time grows with the data]({figure})",
-        ]
-    )
+    parts = []
+    if models := _model_lines(rows):
+        heads = " | ".join(heading for heading, *_ in COLUMNS)
+        parts.append(
+            [f"| model | against | {heads} |", f"|---|---|{'---:|' * len(COLUMNS)}", *models]
+        )
+    if others:
+        parts.append(["| what | on | against | times as fast |", "|---|---|---|---:|", *others])
+    if models:
+        text = "How many times as fast as its peers, and how time grows with the data"
+        parts.append([f"![{text}]({figure})"])
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def _model_lines(rows: Sequence[Row]) -> list[str]:

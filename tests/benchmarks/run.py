@@ -44,8 +44,10 @@ def main() -> None:
                     results.save([one])  # at once: what follows may take half an hour
             print(f"{name}: {time.perf_counter() - started:.0f} s", flush=True)
     if not options.smoke:
-        figure.draw(results.load())
-        results.update_readme(results.load())
+        rows = results.load()
+        if any(one["model"] for one in rows):
+            figure.draw(rows)
+        results.update_readme(rows)
 
 
 if __name__ == "__main__":

@@ -100,5 +100,13 @@ def test_readme_shows_ratios_between_the_markers(tmp_path):
         update_readme(rows, readme, tmp_path / "x.png")
 
 
+def test_readme_leaves_out_what_was_not_measured():
+    text = readme_text([row("encoding", "loop", [1], [2], data="cold", unit="s")], "x.png")
+    assert "| encoding | cold | loop | 2.0 |" in text
+    assert "| model |" not in text
+    assert "![" not in text
+    assert readme_text([], "x.png") == ""
+
+
 def test_slope_is_the_power_of_the_last_tenfold():
     assert slope([1, 10, 100], [1, 5, 500]) == pytest.approx(2)
