@@ -6,7 +6,7 @@ Both rank by inner products of user and item vectors and learn from pairs (seen,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
-from llmers_utils.recommenders.scoring import Scorer, dot_scorer
+from llmers_utils.recommenders.scoring import Scorer, dot_scorer, inference
 from llmers_utils.recommenders.sequences import Histories
 from llmers_utils.recommenders.tables import IdTable, ItemTable
 from llmers_utils.recommenders.training import Batch
@@ -92,9 +92,9 @@ class CollaborativeRecommender(nn.Module):
 
     def scorer(self, split: Split, part: str = "test") -> Scorer:
         """Score the catalogue for users; the vectors are taken now."""
-        with torch.no_grad():
-            users = self.user_vectors()
-        return dot_scorer(self, self.item_vectors, lambda ids: users[torch.as_tensor(ids)])
+        with inference(self):
+            users, items = self.vectors()
+        return dot_scorer(self, lambda: items, lambda ids: users[torch.as_tensor(ids)])
 
 
 class MFBPR(CollaborativeRecommender):
@@ -118,8 +118,6 @@ class LightGCN(CollaborativeRecommender):
     Source: He et al., "LightGCN", SIGIR 2020.
     """
 
-    adjacency: Tensor
-
     def __init__(
         self,
         split: Split,
@@ -132,13 +130,13 @@ class LightGCN(CollaborativeRecommender):
         n_users, n_items = split.dataset.n_users, split.dataset.n_items
         self.users = IdTable(n_users, dim)
         self.items = item_table if item_table is not None else IdTable(n_items, dim)
-        self.register_buffer("adjacency", normalised_adjacency(split), persistent=False)
+        self.graph = NormalisedGraph(split)
 
     def propagate(self, e0: Tensor) -> Tensor:
         """Mean of E0, AE0, ..., A^L E0 for any E0 (U + N, d): the graph knows no table."""
         layers = [e0]
         for _ in range(self.layers):
-            layers.append(_SymmetricProduct.apply(self.adjacency, layers[-1]))
+            layers.append(self.graph(layers[-1]))
         return torch.stack(layers).mean(0)
 
     def vectors(self) -> tuple[Tensor, Tensor]:
@@ -148,28 +146,53 @@ class LightGCN(CollaborativeRecommender):
         return final[: len(users)], final[len(users) :]
 
 
-def normalised_adjacency(split: Split) -> Tensor:
-    """D^-1/2 A D^-1/2 of the user-item graph of the training part, CSR (U + N, U + N)."""
-    user = torch.tensor(split.train["user"].to_numpy(), dtype=torch.long)
-    item = torch.tensor(split.train["item"].to_numpy(), dtype=torch.long) + split.dataset.n_users
-    size = split.dataset.n_users + split.dataset.n_items
-    edges = torch.stack([torch.cat([user, item]), torch.cat([item, user])])  # (2, 2E)
-    degree = torch.bincount(edges[0], minlength=size).float()
-    weights = (degree[edges[0]] * degree[edges[1]]).rsqrt()
-    graph = torch.sparse_coo_tensor(edges, weights, (size, size), check_invariants=True)
+class NormalisedGraph(nn.Module):
+    """A = D^-1/2 (edges) D^-1/2 of the user-item graph of the training part, (U + N, U + N)."""
+
+    TILE = 4096  # columns: what they are multiplied by, 1 MB of 64 numbers each, stays in the cache
+
+    def __init__(self, split: Split) -> None:
+        super().__init__()
+        user = torch.tensor(split.train["user"].to_numpy(), dtype=torch.long)
+        item = torch.tensor(split.train["item"].to_numpy(), dtype=torch.long)
+        size, item = split.dataset.n_users + split.dataset.n_items, item + split.dataset.n_users
+        row, column = torch.cat([user, item]), torch.cat([item, user])  # (2E,) each
+        degree = torch.bincount(row, minlength=size).float()
+        weight = (degree[row] * degree[column]).rsqrt()
+        for start in range(0, size, self.TILE):
+            inside = (column >= start) & (column < start + self.TILE)
+            places = torch.stack([row[inside], column[inside] - start])
+            shape = (size, min(self.TILE, size - start))
+            tile = torch.sparse_coo_tensor(places, weight[inside], shape, check_invariants=True)
+            self.register_buffer(f"columns_{start}", _csr(tile), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply A by x (U + N, d)."""
+        return _SymmetricProduct.apply(x, *self.buffers())
+
+
+def _csr(matrix: Tensor) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return graph.coalesce().to_sparse_csr()  # multiplies 15 times as fast as COO
+        return matrix.coalesce().to_sparse_csr()  # multiplies 15 times as fast as COO
 
 
 class _SymmetricProduct(torch.autograd.Function):
     """A @ x for a constant symmetric sparse A: the gradient needs no transposed copy of A."""
 
     @staticmethod
-    def forward(ctx: FunctionCtx, a: Tensor, x: Tensor) -> Tensor:
-        ctx.a = a
-        return a @ x
+    def forward(ctx: FunctionCtx, x: Tensor, *tiles: Tensor) -> Tensor:
+        ctx.tiles = tiles
+        return _product(tiles, x)
 
     @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.a @ gradient
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return _product(ctx.tiles, gradient), *[None] * len(ctx.tiles)
+
+
+def _product(tiles: Sequence[Tensor], x: Tensor) -> Tensor:
+    """Sum of the products of the tiles' columns and their rows of x."""
+    total = torch.zeros_like(x)
+    for tile, rows in zip(tiles, x.split([tile.shape[1] for tile in tiles]), strict=True):
+        total.addmm_(tile, rows)
+    return total

@@ -71,7 +71,7 @@ class CTRBatches:
         """Yield every sample once."""
         order = torch.from_numpy(rng.permutation(len(self)))
         for rows in order.split(batch_size):
-            yield {name: values[rows] for name, values in self.samples.items()}
+            yield {name: v.index_select(0, rows) for name, v in self.samples.items()}
 
 
 def build_ctr_data(

@@ -15,14 +15,16 @@ Scorer = Callable[[np.ndarray], Tensor]
 
 @contextmanager
 def inference(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode of before comes back afterwards."""
-    training = model.training
-    model.eval()
+    """Evaluation mode without gradients; each module's mode of before comes back afterwards."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
     try:
         with torch.no_grad():
             yield
     finally:
-        model.train(training)
+        for module in training:
+            module.training = True
 
 
 def dot_scorer(

@@ -156,14 +156,22 @@ class GRU4Rec(SequentialRecommender):
 
     def encode(self, items: Tensor, sequences: Tensor) -> Tensor:
         """Read each sequence from its first real item on, (B, L, d)."""
+        return self._states_from(0, items, sequences)
+
+    def encode_last(self, items: Tensor, sequences: Tensor) -> Tensor:
+        """Read all, and turn only the last hidden state into an output, (B, 1, d)."""
+        return self._states_from(sequences.shape[1] - 1, items, sequences)
+
+    def _states_from(self, first: int, items: Tensor, sequences: Tensor) -> Tensor:
+        """Return the states of the positions from ``first`` on."""
         length = sequences.shape[1]
         padding = (sequences == self.pad).sum(1, keepdim=True)  # (B, 1)
         step = torch.arange(length, device=sequences.device)
         # To the left for the GRU, so that it starts at the first item, and back afterwards.
         x = self.dropout(self.look_up(items, sequences.gather(1, (step + padding) % length)))
         hidden, _ = self.gru(x)  # (B, L, d)
-        back = ((step - padding) % length)[..., None].expand_as(hidden)
-        return self.out(self.dropout(hidden.gather(1, back)))
+        back = (step[first:] - padding) % length
+        return self.out(self.dropout(hidden.take_along_dim(back[..., None], 1)))
 
 
 class BERT4Rec(SequentialRecommender):

@@ -32,6 +32,8 @@ SEQUENTIAL = ("SASRec", "GRU4Rec", "BERT4Rec")
 NOTES = {
     ("SASRec", "torch_rechub"): "its loss is BPR with one sampled negative; ours cross-entropy",
     ("BERT4Rec", "recbole"): "a target is a masked position",
+    ("LightGCN", "recbole"): "it evaluates 1,024 users at a time; left alone, two",
+    ("MF-BPR", "recbole"): "it evaluates 1,024 users at a time; left alone, two",
     ("MF-BPR", "implicit"): "SGD pair by pair, compiled; with an item bias",
     ("MF-BPR", "cornac"): "SGD pair by pair, compiled; with an item bias",
 }

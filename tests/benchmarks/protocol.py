@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 PARTS = {"train": 0, "valid": 1, "test": 2}
-EVALUATIONS = 3
+EVALUATIONS = 10
 
 
 @dataclass(frozen=True)
