@@ -19,6 +19,7 @@ from llmers_utils.recommenders.evaluation import (
 )
 from llmers_utils.recommenders.losses import catalogue_loss
 from llmers_utils.recommenders.memory import EASE, ItemKNN, Popularity
+from llmers_utils.recommenders.plans import backbone_plan
 from llmers_utils.recommenders.scoring import Scorer, inference
 from llmers_utils.recommenders.sequences import Histories, SequenceBatches
 from llmers_utils.recommenders.sequential import BERT4Rec, GRU4Rec, SASRec, SequentialRecommender
@@ -64,6 +65,7 @@ __all__ = [
     "SumTable",
     "TextTable",
     "TrainingPlan",
+    "backbone_plan",
     "build_ctr_data",
     "catalogue_loss",
     "ctr_validator",

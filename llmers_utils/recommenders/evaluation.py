@@ -114,7 +114,7 @@ def ranking_validator(model: object, split: Split, metric: str = "NDCG@10") -> C
     return validate
 
 
-def predict(model: nn.Module, samples: Batch, batch_size: int = 8192) -> np.ndarray:
+def predict(model: nn.Module, samples: Batch, batch_size: int = 1024) -> np.ndarray:
     """Return the click probabilities of samples, (M,), from a CTR model's logits."""
     device = next(model.parameters()).device
     with inference(model):

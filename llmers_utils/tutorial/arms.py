@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from llmers_utils.tutorial.comparison import Trained
+from llmers_utils.tutorial.trained_once import plan_trained_once
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,6 +35,7 @@ def train_ranker(
 
     model = _seeded(build, seed)
     validate = ranking_validator(model, split, metric)
+    plan = plan_trained_once(plan, model, {"split": split.hash, "metric": metric}, seed)
     history = fit(model, model.batches(split), plan, seed=seed, validate=validate)
     with serving():
         evaluation = evaluate_ranking(model.scorer(split, "test"), split, "test", ks)
@@ -58,6 +60,8 @@ def train_ctr(
 
     model = _seeded(build, seed)
     validate = ctr_validator(model, data, metric)
+    samples = {f"{p} {name}": v for p in ("train", "valid") for name, v in getattr(data, p).items()}
+    plan = plan_trained_once(plan, model, samples | {"metric": metric}, seed)
     history = fit(model, data.batches("train"), plan, seed=seed, validate=validate)
     with serving():
         evaluation = evaluate_ctr(model, data, "test")

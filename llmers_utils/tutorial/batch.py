@@ -89,6 +89,7 @@ def run(
             limit=limit,
             cell_limit=cell_limit,
             owner=owner,
+            trained=folder / "trained" / package,
         )
         for notebook in notebooks
     ]

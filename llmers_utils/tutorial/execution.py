@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from llmers_utils.tutorial import kernel_process
+from llmers_utils.tutorial import kernel_process, trained_once
 from llmers_utils.tutorial.notebooks import as_text, read_notebook, write_atomically
 
 # One thread for each notebook: as many notebooks as cores run side by side, sums in one order.
@@ -56,7 +56,10 @@ class Owner:
 
 @dataclass(frozen=True)
 class Task:
-    """One notebook to execute: from ``path`` to ``output``; ``hash`` identifies all its inputs."""
+    """One notebook to execute: from ``path`` to ``output``; ``hash`` identifies all its inputs.
+
+    ``trained`` is the folder of what the run's notebooks train in common.
+    """
 
     key: str
     path: Path
@@ -66,6 +69,7 @@ class Task:
     limit: float
     cell_limit: int
     owner: Owner
+    trained: Path
 
     @property
     def sidecar(self) -> Path:
@@ -168,7 +172,7 @@ def _run_process(task: Task, folder: Path) -> dict[str, Any]:
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
-            env=os.environ | ENVIRONMENT,
+            env=os.environ | ENVIRONMENT | {trained_once.FOLDER: str(task.trained)},
             start_new_session=True,
             text=True,
         )

@@ -28,8 +28,9 @@ def ranking_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
 def ctr_arrays(data: CTRData) -> dict[str, np.ndarray]:
     """Click-through rows as plain columns, a set for each part, named ``PART_COLUMN``.
 
-    ``user``, ``item``, ``age``, ``gender``, ``occupation`` and ``label`` (M,); ``genres`` (M, G),
-    ``liked`` and ``disliked`` (M, H) hold ids from 1, and 0 for nothing.
+    ``item``, ``age``, ``gender``, ``occupation`` and ``label`` (M,); ``genres`` (M, G), ``liked``
+    and ``disliked`` (M, H) hold ids from 1, and 0 for nothing. No side gets the id of the user,
+    since ours does not use it: most users of the later parts are new.
     """
     spec = data.spec
     width = int(spec.item_genres.sum(1).max())
@@ -39,7 +40,7 @@ def ctr_arrays(data: CTRData) -> dict[str, np.ndarray]:
     for part in ("train", "valid", "test"):
         batch = {name: values.numpy() for name, values in getattr(data, part).items()}
         rating, items = batch["history_rating"], batch["history"] + 1
-        columns = {name: batch[name].astype(np.int64) for name in ("user", "item", "label")}
+        columns = {name: batch[name].astype(np.int64) for name in ("item", "label")}
         for field, name in enumerate(spec.user_field_names):
             columns[name] = spec.user_fields[:, field].numpy()[batch["user"]]
         columns |= {

@@ -34,7 +34,7 @@ def test_rows_say_what_our_samples_say(dataset, files):
     data, ctr = np.load(files["ctr"]), build_ctr_data(prefix(dataset))
     for part in ("train", "valid", "test"):
         batch = getattr(ctr, part)
-        for name in ("user", "item", "label"):
+        for name in ("item", "label"):
             assert (data[f"{part}_{name}"] == batch[name].numpy()).all()
         history, rating = batch["history"].numpy(), batch["history_rating"].numpy()
         liked, disliked = data[f"{part}_liked"], data[f"{part}_disliked"]

@@ -43,7 +43,8 @@ def run(root: Path, *names: str, **options):
 def mixed(tmp_path_factory):
     """One run of a good notebook and of each kind of bad one."""
     root = tmp_path_factory.mktemp("mixed")
-    runnable(root, "01_good", "import os\nprint(os.path.basename(os.getcwd()))", "print(epochs)")
+    here, shared = "print(os.path.basename(os.getcwd()))", "print(os.environ['LLMERS_TRAINED'])"
+    runnable(root, "01_good", f"import os\n{here}", "print(epochs)", shared)
     runnable(root, "02_bad", "print('so far')", "1 / 0", "print('never')")
     runnable(root, "03_killed", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
     runnable(root, "04_hanging", "import time\ntime.sleep(600)")
@@ -63,7 +64,9 @@ def test_good_notebook_finishes_with_its_parameters_in_its_folder(mixed):
     assert outcomes["01_good"].status == "finished"
     assert outcomes["01_good"].peak_mb > 20
     cells = [cell for _, cell in read_notebook(folder / "01_good.ipynb").code_cells()]
-    assert [o.text for cell in cells[2:] for o in cell.outputs] == [f"{SECTION}\n", "7\n"]
+    trained = folder.parent / "trained" / batch.package_hash()
+    printed_lines = [o.text for cell in cells[2:] for o in cell.outputs]
+    assert printed_lines == [f"{SECTION}\n", "7\n", f"{trained}\n"]
     assert f"finished {SECTION}/01_good" in printed
 
 
@@ -149,7 +152,8 @@ def test_finished_notebooks_are_kept_until_an_input_changes(tmp_path, cache):
 
 def _task(path: Path, output: Path) -> execution.Task:
     hashed = batch.task_hash(read_notebook(path), {}, batch.package_hash())
-    return execution.Task("k", path, output, {}, hashed, 60, 60, execution.Owner.me())
+    owner = execution.Owner.me()
+    return execution.Task("k", path, output, {}, hashed, 60, 60, owner, output.parent)
 
 
 def test_hash_depends_on_sources_and_parameters_not_on_outputs(tmp_path):

@@ -18,7 +18,7 @@ from llmers_utils.recommenders import (
     IdTable,
     LightGCN,
     SASRec,
-    TrainingPlan,
+    backbone_plan,
     build_ctr_data,
     ctr_validator,
     evaluate_ranking,
@@ -28,18 +28,19 @@ from llmers_utils.recommenders import (
     ranking_validator,
 )
 
-# Epochs, examples in a batch (20 windows are 1,000 targets), rate, weight decay, schedule.
-PLANS = {
-    "SASRec": TrainingPlan(15, 20, 5e-3, 1e-2, "onecycle"),
-    "GRU4Rec": TrainingPlan(15, 20, 5e-3, 1e-2, "onecycle"),
-    "BERT4Rec": TrainingPlan(25, 20, 5e-3, 1e-2, "onecycle"),
-    "LightGCN": TrainingPlan(30, 2048, 2e-2, 0.1, "onecycle"),
-    "MF-BPR": TrainingPlan(30, 2048, 2e-2, 0.1, "onecycle"),
-    "DeepFM": TrainingPlan(6, 1024, 3e-3, 0.1),
-    "DCNv2": TrainingPlan(6, 1024, 3e-3, 0.1),
-}
 SEQUENTIAL = {"SASRec": SASRec, "GRU4Rec": GRU4Rec, "BERT4Rec": BERT4Rec}
+COLLABORATIVE = {"LightGCN": LightGCN, "MF-BPR": MFBPR}
 CTR = {"DeepFM": DeepFM, "DCNv2": DCNv2}
+# Longer than in the notebooks, as the peers train, too: the best epoch counts.
+EPOCHS = {
+    "SASRec": 15,
+    "GRU4Rec": 15,
+    "BERT4Rec": 25,
+    "LightGCN": 30,
+    "MF-BPR": 30,
+    "DeepFM": 6,
+    "DCNv2": 6,
+}
 
 
 class Ours:
@@ -76,7 +77,9 @@ class Ours:
             epoch_done(source.taken())
             return 0.0
 
-        fit(self.model, source, PLANS[self.job.model], seed=self.job.seed, validate=validate)
+        name = self.job.model
+        plan = backbone_plan((SEQUENTIAL | COLLABORATIVE | CTR)[name], epochs=EPOCHS[name])
+        fit(self.model, source, plan, seed=self.job.seed, validate=validate)
 
     def _targets(self, batch: dict[str, torch.Tensor]) -> int:
         if "targets" not in batch:

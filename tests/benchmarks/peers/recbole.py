@@ -177,15 +177,16 @@ def write_rows(data: dict[str, np.ndarray], folder: Path) -> dict[str, object]:
     """A file for each part with every field of a row in it."""
     (folder / "data").mkdir()
     names = [name.removeprefix("train_") for name in data if name.startswith("train_")]
-    fields = {("user_id" if n == "user" else "item_id" if n == "item" else n): n for n in names}
+    fields = {("item_id" if name == "item" else name): name for name in names}
     for part in ("train", "valid", "test"):
         with (folder / "data" / f"data.{part}.inter").open("w") as file:
             header = (f"{field}:{COLUMNS.get(name, 'token')}" for field, name in fields.items())
-            file.write("\t".join(header) + "\n")
+            # It insists on a user; one and the same tells it nothing.
+            file.write("\t".join(["user_id:token", *header]) + "\n")
             columns = [_texts(data[f"{part}_{name}"]) for name in fields.values()]
-            file.writelines("\t".join(row) + "\n" for row in zip(*columns, strict=True))
+            file.writelines("\t".join(["0", *row]) + "\n" for row in zip(*columns, strict=True))
     return {
-        "load_col": {"inter": list(fields)},
+        "load_col": {"inter": ["user_id", *fields]},
         "benchmark_filename": ["train", "valid", "test"],
         "eval_args": {"order": "RO", "group_by": None, "mode": "labeled"},
         "metrics": ["AUC"],
