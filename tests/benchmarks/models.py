@@ -36,6 +36,10 @@ NOTES = {
     ("MF-BPR", "recbole"): "it evaluates 1,024 users at a time; left alone, two",
     ("MF-BPR", "implicit"): "SGD pair by pair, compiled; with an item bias",
     ("MF-BPR", "cornac"): "SGD pair by pair, compiled; with an item bias",
+    ("DeepFM", "recbole"): "its Adam has no decoupled weight decay; ours 0.1",
+    ("DeepFM", "torch_rechub"): "its Adam has no decoupled weight decay; ours 0.1",
+    ("DCNv2", "recbole"): "its Adam has no decoupled weight decay; ours 0.1",
+    ("DCNv2", "torch_rechub"): "its Adam has no decoupled weight decay; ours 0.1",
 }
 # Training seconds after which a side stops where quality is measured; training may go on rising.
 PATIENCE = dict.fromkeys(SEQUENTIAL, 180.0) | {"LightGCN": 40.0}
