@@ -31,8 +31,8 @@ def plan_trained_once(
 
     Equal are trainings with the same model (classes, settings, first weights and buffers), plan,
     seed and ``data`` (tensors or JSON values); the batch has a folder for each state of the
-    package. A model with code of its own (a class of a
-    notebook, a hook) is never shared, and a plan with a checkpoint keeps it.
+    package. A model with code of its own (a class of a notebook, a hook) is never shared, and a
+    plan that has a checkpoint keeps it.
     """
     folder = os.environ.get(FOLDER)
     if folder is None or plan.checkpoint is not None or not _is_ours(model):
