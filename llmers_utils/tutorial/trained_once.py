@@ -56,7 +56,7 @@ def plan_trained_once(
 def _is_ours(model: nn.Module) -> bool:
     """Whether all that the model does is written in this package or in torch."""
     for module in model.modules():
-        hooks = (v for k, v in vars(module).items() if k.endswith(("_hooks", "_pre_hooks")))
+        hooks = (v for k, v in vars(module).items() if k.endswith("_hooks"))
         own = (v for k, v in vars(module).items() if not k.startswith("_"))
         if not type(module).__module__.startswith(OUR_CODE) or any(hooks):
             return False

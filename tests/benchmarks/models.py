@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 
 from llmers_utils.data import load_dataset
@@ -29,6 +30,7 @@ PEERS = {
     "DCNv2": ("recbole", "torch_rechub"),
 }
 SEQUENTIAL = ("SASRec", "GRU4Rec", "BERT4Rec")
+NO_DECAY = "its Adam has no decoupled weight decay; ours 0.1"
 NOTES = {
     ("SASRec", "torch_rechub"): "its loss is BPR with one sampled negative; ours cross-entropy",
     ("BERT4Rec", "recbole"): "a target is a masked position",
@@ -36,10 +38,7 @@ NOTES = {
     ("MF-BPR", "recbole"): "it evaluates 1,024 users at a time; left alone, two",
     ("MF-BPR", "implicit"): "SGD pair by pair, compiled; with an item bias",
     ("MF-BPR", "cornac"): "SGD pair by pair, compiled; with an item bias",
-    ("DeepFM", "recbole"): "its Adam has no decoupled weight decay; ours 0.1",
-    ("DeepFM", "torch_rechub"): "its Adam has no decoupled weight decay; ours 0.1",
-    ("DCNv2", "recbole"): "its Adam has no decoupled weight decay; ours 0.1",
-    ("DCNv2", "torch_rechub"): "its Adam has no decoupled weight decay; ours 0.1",
+    **dict.fromkeys(product(("DeepFM", "DCNv2"), ("recbole", "torch_rechub")), NO_DECAY),
 }
 # Training seconds after which a side stops where quality is measured; training may go on rising.
 PATIENCE = dict.fromkeys(SEQUENTIAL, 180.0) | {"LightGCN": 40.0}

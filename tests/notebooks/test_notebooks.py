@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
+from itertools import pairwise
 
 import pytest
 
@@ -51,6 +53,16 @@ def test_stored_records_agree_with_the_committed_ones():
             assert list(kept.arms) == list(found["arms"])
             mine = found["parameters"]
             assert {name for name in mine if mine[name] != kept.parameters[name]} <= {"seeds"}
+
+
+def test_each_notebook_leads_to_the_next():
+    """In the order of teaching; the first link after "Next:" is where a reader goes on."""
+    notebooks = [read_notebook(path) for path in all_notebooks()]
+    for here, following in pairwise(notebooks):
+        texts = "\n".join(c.source for c in here.node.cells if c.cell_type == "markdown")
+        link = re.search(r"^Next: \[[^]]+\]\(([^)]+)\)", texts, re.MULTILINE)
+        assert link, here.key
+        assert (here.path.parent / link[1]).resolve() == following.path.resolve(), here.key
 
 
 def test_no_foreign_data_is_committed():
